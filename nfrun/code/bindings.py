@@ -47,7 +47,6 @@ _MAY_NOT_RUN = (*FUNCTIONS, ast.If, ast.Try, ast.TryStar, ast.Match)
 
 _SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that do not change how the code runs
 _FIELDS: dict[type[ast.AST], list[str]] = {}  # by class: the other fields, the last one first
-_TYPING = {"typing", "typing_extensions"}
 _END = object()
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -334,12 +333,7 @@ def _is_main(test: ast.expr) -> bool:
 
 def _is_for_checkers(test: ast.expr, module: Symbols) -> bool:
     """Return whether this is the constant `TYPE_CHECKING` of `typing`, which is false while code runs."""
-    owner = test.value if isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING" else test
-    name = owner.id if isinstance(owner, ast.Name) else ""
-    bound = [imported for imported, _ in module.imports.get(name, ())]
-    attribute = "" if owner is not test else "TYPE_CHECKING"
-    known = all(imported.module in _TYPING and imported.name == attribute for imported in bound)
-    return bool(bound) and known and name not in module.definitions
+    return last_name(test) == "TYPE_CHECKING" and "TYPE_CHECKING" not in module.definitions
 
 
 def _is_text(node: object) -> TypeGuard[ast.Expr]:

@@ -6,7 +6,6 @@ Only a run in which the file of a module is new imports this.
 from __future__ import annotations
 
 import ast
-import io
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -36,7 +35,7 @@ def read_names(data: bytes, origin: str, file: str, package: str) -> ModuleNames
     Raises SyntaxError, UnicodeDecodeError, ValueError, RecursionError and MemoryError.
     """
     with ignored_warnings():
-        tree = ast.parse(_decoded(data), origin)
+        tree = ast.parse(data, origin)
         compile(tree, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
         _TREES[origin] = data, tree
         module = _module(tree, file, package)
@@ -70,14 +69,6 @@ def parse(text: bytes, origin: str = "") -> ast.Module:
         return tree
     with ignored_warnings():
         return ast.parse(text)
-
-
-def _decoded(data: bytes) -> str:
-    """Return the text of a source file, in the encoding that it names."""
-    import tokenize  # those who read other code use this module, too
-
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    return io.TextIOWrapper(io.BytesIO(data), encoding).read()
 
 
 def _module(tree: ast.Module, file: str, package: str) -> ModuleNames:
