@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from nfrun.code.watch.run_watch import RunWatch
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.executors.base import Placement
-from nfrun.engine.node_stats import read_node_stats
+from nfrun.engine.node_stats import NodeStats, node_stats
 from nfrun.engine.placement import place_nodes
 from nfrun.history.cache.run_cache import RunCache
+from nfrun.history.database import TIMINGS, Database
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import RunStart, WorkDir, new_run_id
 from nfrun.pipeline_file.resolve import Resolved
@@ -57,25 +58,31 @@ def nfrun(
     """
     pipeline = _pipeline(shape)
     plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
-    placement = place_nodes(pipeline, "file", read_node_stats(WorkDir(work).timings(pipeline)), FolderCode(_NODES))
+    placement = place_nodes(pipeline, "file", _known_stats(WorkDir(work), pipeline), FolderCode(_NODES))
     return partial(_run, pipeline, plan, placement, work, handoff, journal, watched)
+
+
+def _known_stats(work: WorkDir, pipeline: Pipeline) -> NodeStats:
+    with closing(Database(work)) as database:
+        return node_stats(database.kept(TIMINGS, work.pipeline_name(pipeline))[0]())
 
 
 def _run(
     pipeline: Pipeline, plan: Plan, placement: Placement, work: Path, handoff: str, journal: bool, watched: bool
 ) -> float:
-    work_dir = WorkDir(work)
+    database = Database(WorkDir(work), print)
+    work_dir = database.work
     number = len(work_dir.run_folders()) + 1
     run_id = new_run_id(number)
     folder = work_dir.make_run_folder(run_id)
     started, cache = RunHeader(run_id, Path(pipeline.file).name, number), None
     if journal:
         cache = RunCache(
-            pipeline, plan, work_dir, folder, started, fresh=True, force=(), keep=True, fsync=False, warn=print
+            pipeline, plan, database, folder, started, fresh=True, force=(), keep=True, fsync=False, warn=print
         )
     options = RunOptions(Path(pipeline.file), handoff=handoff if journal else "memory")
     resolved, start = Resolved(pipeline, Redactor([])), RunStart(run_id, number, waited=False)
-    run = Run(options, Messages(), resolved, Selection(None, {}), work_dir, start, folder)
+    run = Run(options, Messages(), resolved, Selection(None, {}), database, start, folder)
     run.plan, run.thread_variables = plan, {}
     watch = RunWatch(Path(pipeline.folder), work) if watched and not journal else None
     try:

@@ -21,6 +21,7 @@ from nfrun.core.values import Field
 from nfrun.system.std_streams import Messages
 
 if TYPE_CHECKING:
+    from nfrun.history.run_plan import PlannedNode
     from nfrun.lookback.run_reference import ListedRun
     from nfrun.pipeline_file.names_in_file import NamesInFile
 
@@ -172,11 +173,12 @@ def _nodes_of_file(ctx: Any) -> Iterator[str]:
 
 
 def _nodes_of_last_run(ctx: Any) -> list[str]:
-    from nfrun.history.run_plan import read_node_names
+    from nfrun.history.run_plan import read_run_plan
 
     with suppress(NotRecorded, SpecError, OSError):
         for run in _runs(ctx):
-            return [*read_node_names(run.folder)]
+            plan = read_run_plan(run.folder)
+            return [*plan.nodes] if plan is not None else []
     return []
 
 
@@ -198,24 +200,25 @@ def _run_names(ctx: Any, incomplete: str) -> Iterator[Candidate]:
             yield str(run.number), " ".join(filter(None, (run.file, run.status, at)))
 
 
-def _recorded(ctx: Any) -> Mapping[str, tuple[str, tuple[str, ...]]]:
-    """Return the nodes of the run that the line names, with their matrices and outputs."""
-    from nfrun.history.run_plan import read_node_names
+def _recorded(ctx: Any) -> Mapping[str, PlannedNode]:
+    """Return the nodes of the run that the line names."""
+    from nfrun.history.run_plan import read_run_plan
     from nfrun.lookback.run_reference import find_run, locate_work
 
     work = locate_work(_path(ctx, "pipeline"), _path(ctx, "work"))
-    return read_node_names(find_run(*work, ctx.params.get("run")).folder)
+    plan = read_run_plan(find_run(*work, ctx.params.get("run")).folder)
+    return plan.nodes if plan is not None else {}
 
 
 def _recorded_nodes(ctx: Any, incomplete: str) -> Iterator[Candidate]:
     folds = ctx.info_name == "show"  # which shows a matrix, too
-    for node, (matrix, _) in _recorded(ctx).items():
-        yield (matrix if folds and matrix and not incomplete.startswith(f"{matrix}@") else node), ""
+    for node, planned in _recorded(ctx).items():
+        yield (planned.of if folds and planned.of and not incomplete.startswith(f"{planned.of}@") else node), ""
 
 
 def _recorded_outputs(ctx: Any, incomplete: str) -> Iterator[Candidate]:
-    for node, (_, names) in _recorded(ctx).items():
-        yield from ((f"{node}.{name}" if name else node, "") for name in names or ("",))
+    for planned in _recorded(ctx).values():
+        yield from ((output, "") for output in planned.output_ids)
 
 
 _FINDERS: Mapping[str, Callable[[Any, str], Iterator[Candidate]]] = {

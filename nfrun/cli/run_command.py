@@ -12,13 +12,13 @@ from typing import IO, TYPE_CHECKING
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
 from nfrun.engine.event_dispatch import Reporter
+from nfrun.history.database import PREVIEWS
 from nfrun.reports.printing import is_colored, is_plain, printer_on
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.option_fields import tells_github
 from nfrun.session.options import RunOptions, Shown
 from nfrun.session.run import Run
 from nfrun.session.run_setup import carry_out, set_up_run
-from nfrun.system.checksums import read_checked, write_checked
 from nfrun.system.logs.print_capture import capture_prints
 from nfrun.system.processes.signals import cancel_on_signals
 from nfrun.system.runtime import children_time
@@ -70,9 +70,8 @@ def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
         err, results = harmless_stream(err), harmless_stream(results, as_json=shown.json)
     from nfrun.reports.table_preview import KnownPreviews
 
-    file = run.work.previews(run.pipeline)
-    read, write = partial(read_checked, file, "previews"), partial(write_checked, file, "previews")
-    previews = KnownPreviews(read, write, refs=record.refs, table=run.shown_table, redact=run.redactor)
+    kept = run.database.kept(PREVIEWS, run.started.pipeline)
+    previews = KnownPreviews(*kept, refs=record.refs, table=run.shown_table, redact=run.redactor)
     yield _summary(run, results, err, previews.of)
     yield previews
     if shown.json:

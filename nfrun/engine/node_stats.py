@@ -1,24 +1,19 @@
 """Records the durations and GIL waits of nodes, for the next runs of the same pipeline.
 
-The statistics are in `timings/<pipeline>.json` in the work folder. The next run takes estimated durations and the
-placement of nodes from them.
+The next run takes estimated durations and the placement of nodes from them.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished, RunFinished
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import frozen
 from nfrun.engine.executors.registry import WORKER_PROCESSES
-from nfrun.system.atomic_files import atomic_write, read_regular_file
 
-_CENTURY = 3.2e15  # in microseconds; a larger value is not a duration, and infinity would spoil every priority
-_KEYS = ("took", "thread", "locked", "process")  # the keys in the file, for the fields of `NodeStats` in order
+_KEYS = ("took", "thread", "locked", "process")  # the keys of what is kept, for the fields of `NodeStats` in order
 
 
 @frozen
@@ -60,38 +55,24 @@ class NodeStats:
         )
 
 
-def read_node_stats(file: Path) -> NodeStats:
-    """Read the statistics of a pipeline. Returns empty ones if the file is missing or damaged."""
-    try:
-        found = json.loads(read_regular_file(file))
-        took, thread, locked, process = (
-            {k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS
-        )
-        return NodeStats(took, thread, locked, process)
-    except (OSError, ValueError, RecursionError, TypeError, AttributeError, LookupError):
-        return NodeStats({}, {}, {}, {})
+def node_stats(found: Mapping[str, Mapping[str, int]]) -> NodeStats:
+    """Return the statistics that earlier runs have kept, as JSON values. There may be none."""
+    return NodeStats(*[{k: v / 1e6 for k, v in found.get(key, NOTHING).items()} for key in _KEYS])
 
 
-def write_node_stats(file: Path, stats: NodeStats) -> None:
-    """Replace the recorded statistics of a pipeline, atomically. Only its run may do that. Raises OSError."""
-    file.parent.mkdir(exist_ok=True, mode=0o700)  # not its parents: the work folder may have been removed
-    # Integers are written three times as fast as fractions of a second.
-    fields = (stats.durations, stats.thread, stats.gil_waits, stats.process)
-    seconds = {key: {k: int(v * 1e6) for k, v in found.items()} for key, found in zip(_KEYS, fields, strict=True)}
-    with atomic_write(file, private=True) as partial:
-        Path(partial).write_text(json.dumps(seconds))
+class NodeStatsReporter:
+    """A reporter that adds the statistics of a run to those `recorded` before, when the run finishes.
 
-
-class NodeStatsFile:
-    """A reporter that adds the statistics of a run to those `recorded` before in `file`, when the run finishes.
-
-    `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted.
+    `write(found)` keeps them as JSON values. `placement` has the executors of nodes that do not run on threads. Reused
+    nodes are not counted.
     """
 
     event_types = (NodeFinished, RunFinished)
 
-    def __init__(self, file: Path, recorded: NodeStats, placement: Mapping[str, str] = NOTHING) -> None:
-        self._file = file
+    def __init__(
+        self, write: Callable[[Any], object], recorded: NodeStats, placement: Mapping[str, str] = NOTHING
+    ) -> None:
+        self._write = write
         self._recorded = recorded
         self._placement = placement
         # Numbers only: keeping every event alive costs time in the garbage collector.
@@ -99,7 +80,7 @@ class NodeStatsFile:
         self._gil_waits: dict[str, float] = {}
 
     def event(self, event: Event) -> None:
-        """Note a finished node; at the end of the run, write the file."""
+        """Note a finished node; at the end of the run, keep all."""
         if isinstance(event, NodeFinished):
             if event.reused:
                 return
@@ -107,6 +88,7 @@ class NodeStatsFile:
             if event.gil_wait >= GIL_WAIT_SECONDS:
                 self._gil_waits[event.node] = event.gil_wait
         elif isinstance(event, RunFinished) and self._durations:
-            with suppress(OSError):  # only the next run's estimates depend on it
-                found = self._recorded.with_run(self._durations, self._gil_waits, self._placement)
-                write_node_stats(self._file, found)
+            stats = self._recorded.with_run(self._durations, self._gil_waits, self._placement)
+            found = (stats.durations, stats.thread, stats.gil_waits, stats.process)
+            # Integers are written three times as fast as fractions of a second.
+            self._write({key: {k: int(v * 1e6) for k, v in of.items()} for key, of in zip(_KEYS, found, strict=True)})

@@ -16,11 +16,13 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_64_intdigest
 
+from nfrun.core.errors import HandoffError
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.text import format_count
 from nfrun.core.values import frozen, replace
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from nfrun.history.old_journals import OldJournal
 
 DATABASE = "history.db"
+# What is kept, beside the lines of runs: the plans of runs by their ids, and others by the names of pipelines.
+PLANS, TIMINGS, CODE, CHECKS, PREVIEWS, CHECKSUMS = "plans", "timings", "code", "checks", "previews", "checksums"
 _SCHEMA = f"""
 create table runs (
     ref integer primary key, id text unique, pipeline text, profile text, number integer, status text,
@@ -58,6 +62,7 @@ create table lines (
     home text, key integer, definition integer, wrote integer
 );
 create index entries on lines (node, home, key, definition, wrote) where home is not null;
+create table kept (what text, name text, text text, checksum integer, primary key (what, name)) without rowid;
 create table tables (
     home text, file text, pipeline text, number integer, output text, key text, content text, size integer,
     seconds real, cached integer, shown integer, primary key (home, file)
@@ -192,6 +197,10 @@ class Database(DatabaseFile):
                 (id,) = db.execute("delete from runs where ref = ? returning id", (ref,)).fetchone()
                 db.execute("delete from lines where id >= ? and id < ?", (ref << _PLACES, (ref + 1) << _PLACES))
                 db.execute("delete from tables where home = ?", (id,))
+                db.execute("delete from kept where what = ? and name = ?", (PLANS, id))
+            # They have rows of tables.
+            kept = "select pipeline from runs where pipeline is not null"
+            db.execute(f"delete from kept where what = ? and name not in ({kept})", (PREVIEWS,))
 
     def shrink(self) -> None:
         """Give the space of removed runs back to the system, if there is room for a copy meanwhile."""
@@ -199,6 +208,27 @@ class Database(DatabaseFile):
 
         with self._lock, suppress(sqlite3.OperationalError):
             self._opened().execute("vacuum")
+
+    # -- what later runs need not compute again -----------------------------------------------------------------------
+
+    def kept(self, what: str, name: str = "") -> tuple[Callable[[], dict[str, Any]], Callable[[Any], None]]:
+        """Return what reads, and what replaces, the JSON values that are kept under a name.
+
+        What is missing or damaged is {}, and what cannot be written is left out: these values can be made again.
+        """
+        return partial(self._read_kept, what, name), partial(self._keep, what, name)
+
+    def _read_kept(self, what: str, name: str) -> dict[str, Any]:
+        with suppress(OSError, HandoffError):
+            for found in self._rows("select text, checksum from kept where what = ? and name = ?", (what, name)):
+                return _verified(f"{what} {name}", *found)
+        return {}
+
+    def _keep(self, what: str, name: str, found: Any) -> None:
+        text = json.dumps(found)
+        with suppress(OSError, HandoffError), self.writing() as db:
+            values = what, sql_text(name), text, _checksum(f"{what} {name}", text)
+            db.execute("insert or replace into kept values (?, ?, ?, ?)", values)
 
     # -- results -----------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from nfrun.system.mounts import mount_of
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no database
 
-VERSION = 2  # raise this when the tables change: a database of another version is put aside
+VERSION = 3  # raise this when the tables change: a database of another version is put aside
 _BUSY_SECONDS = 60.0  # another process writes for moments only
 # SQLite's messages about what the system refused. All others say that the file is none of its own, or damaged.
 _OF_SYSTEM = {

@@ -18,7 +18,7 @@ from nfrun.core.events import Failure, Frame, NodeFinished
 from nfrun.core.map_spec import MapCounts
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.core.values import asdict, field, fields, frozen, values_of
+from nfrun.core.values import MISSING, asdict, field, fields, frozen, values_of
 
 # JSON keys that differ from the field names. They stay, so that existing lines remain readable.
 _JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits", "cell": "matrix"}
@@ -30,6 +30,20 @@ OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # wha
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
 STORE = "store"  # the folder for places in a work folder
 _SECOND = 1_000_000  # lines have whole microseconds, which are written three times as fast as fractions
+
+
+@cache
+def _defaults(kind: Any) -> dict[str, Any]:
+    made = ((each, each.default_factory) for each in fields(kind))
+    return {each.name: each.default if make is MISSING else make() for each, make in made}
+
+
+def given_fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a value that differ from their defaults, by name."""
+    kind: Any = type(value)
+    defaults = _defaults(kind)
+    items = zip(defaults, values_of(*defaults)(value), strict=True)
+    return {name: found for name, found in items if found is not defaults[name] and found != defaults[name]}
 
 
 class LineFields:

@@ -31,9 +31,8 @@ from nfrun.history.kept_tables import (
     tables_to_remove,
 )
 from nfrun.history.run_history import reader_digest
-from nfrun.history.run_plan import PLAN
 from nfrun.history.work_dir import INPUTS, LOGS, WorkDir
-from nfrun.system.atomic_files import PARTIAL, remove
+from nfrun.system.atomic_files import remove
 from nfrun.system.kept_files import is_inside
 from nfrun.tables.places.base import PlaceError, address_of, place_and_name
 
@@ -51,9 +50,9 @@ class PrunePlan:
     """The paths to remove.
 
     `runs` are the folders of whole runs, some of which are gone already. `files` are files and folders in the runs that
-    stay and in `map/`, and unfinished files of `timings/`, `code/` and `previews/`. `stored` is what is removed from
-    places that machines share. `size` is how many bytes are freed, on disk and there. `outside` are the folders of the
-    work folder in which nothing is removed, as they are, or have, links to what is outside.
+    stay and in `map/`. `stored` is what is removed from places that machines share. `size` is how many bytes are freed,
+    on disk and there. `outside` are the folders of the work folder in which nothing is removed, as they are, or have,
+    links to what is outside.
     """
 
     runs: tuple[Path, ...]
@@ -123,12 +122,6 @@ def plan_prune(
         if path.name not in (names or ())
     ]
     files += [*of_maps, *_unused_inputs(work, [headers[folder] for folder in needed if folder in headers])]
-    if not under_way:
-        others = (path for name in ("timings", "code", "previews") for path in paths_in(work.path / name))
-        files += (path for path in others if path.name.endswith(PARTIAL))
-    if everything:  # they have rows of tables
-        rows = paths_in(work.path / "previews") if pipeline is None else [work.previews_of(pipeline)]
-        files += (path for path in rows if path.is_file() and path not in files)
     outside = {above for above in {path.parent for path in (*runs, *files)} if not is_inside(above / "any", work.path)}
     runs, inner = (tuple(path for path in paths if path.parent not in outside) for paths in (runs, files))
     links = sorted({work.path / above.relative_to(work.path).parts[0] for above in outside})
@@ -218,13 +211,13 @@ def _needed(
         left[header.pipeline] = left.get(header.pipeline, _LAST_RUNS) - 1
         results = {_result(header.pipeline, end) for end in run.finished if end.key is not None}
         if left[header.pipeline] >= 0 or run.folder in files:
-            needed[run.folder] = files.get(run.folder, set()) | {PLAN, LOGS, EVIDENCE}
+            needed[run.folder] = files.get(run.folder, set()) | {LOGS, EVIDENCE}
             seen |= results
         elif not results <= seen and _may_be_reused(run, there):
             needed[run.folder] = ()
             seen |= results
     for folder in files.keys() - needed.keys():
-        needed[folder] = files[folder] | {PLAN, LOGS, EVIDENCE}
+        needed[folder] = files[folder] | {LOGS, EVIDENCE}
     return needed
 
 

@@ -1,15 +1,13 @@
 """Writes and reads the plan of a run: what its nodes are and read, what they wait for, and on what it ran.
 
-It is one file in the folder of the run, written once before the first node starts, so that what is known of a run that
-was killed does not end with its journal. Runs of an older nfrun have none, and neither has one whose disk was full.
+It is in the history before the first node starts, so that it is known of a run that was killed. Runs of an older nfrun
+have none, and neither has one whose disk was full.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +15,14 @@ from nfrun.core.budgets import Budget
 from nfrun.core.pipeline import LAST_SECTIONS, NO_RETRY, NOTHING, NodeSpec, OutputId, Pipeline, Retry
 from nfrun.core.plan import Node, Plan
 from nfrun.core.values import asdict, field, frozen
-from nfrun.system.atomic_files import read_regular_file
+from nfrun.history.database import PLANS, Database
+from nfrun.history.journal import given_fields
+from nfrun.history.work_dir import WorkDir
 
-PLAN = "plan.json"
-_VERSION = 2
-_SECOND = 1_000_000  # estimated durations are in whole microseconds
 _ONE_CPU = (("cpu", 1.0),)
 _CLOSING = ")]}, "
 _PIPELINE_FILES = (".yaml", ".yml")
 _LONGEST_TEXT = 4_000_000  # characters of a pipeline file whose text is kept
-_NUMBER = (int, float)
-_ON = {
-    **dict.fromkeys(("slots", "cores", "memory"), int),
-    **dict.fromkeys(("executor", "schedule", "platform"), str),
-    "began": _NUMBER,
-    "keep_going": bool,
-}
-_BUDGET = {"amount": _NUMBER, "text": str, "is_size": bool, "per": _NUMBER}
-_RETRY = {"max": int, **dict.fromkeys(("delay", "backoff", "max_delay", "jitter"), _NUMBER)}
-_NODE = {
-    **dict.fromkeys(("id", "kind", "of", "section", "executor", "disabled"), str),
-    **dict.fromkeys(("file", "line"), int),
-    **dict.fromkeys(("references", "outputs", "needs", "takes"), list),
-    **dict.fromkeys(("inputs", "cell", "retry"), dict),
-    **dict.fromkeys(("estimated", "timeout"), _NUMBER),
-    **dict.fromkeys(("continue_on_error", "is_mapped", "is_async"), bool),
-}
-_NOT_READ = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 @frozen
@@ -119,7 +98,8 @@ class RunPlan:
 
 
 def write_run_plan(
-    folder: Path,
+    database: Database,
+    run: str,
     pipeline: Pipeline,
     plan: Plan,
     on: Circumstances,
@@ -127,78 +107,49 @@ def write_run_plan(
     executors: Mapping[str, str],
     redact: Any = None,
 ) -> None:
-    """Write the plan of a run into its folder. The texts of pipeline files go through `redact`. Raises OSError.
+    """Write the plan of the run with this id. The texts of pipeline files go through `redact`.
 
     `executors` are those of nodes that do not run on threads.
     """
     specs = (*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values())
-    files: dict[str, int] = {}
-    more: dict[int, dict[str, Any]] = {}
-    for index, spec in enumerate(specs):
-        if found := _more_of(spec, plan.nodes.get(spec.id)):
-            more[index] = found
-        if file := files.setdefault(spec.source.file, len(files)):
-            more.setdefault(index, {})["file"] = file
-    places = {spec.id: index for index, spec in enumerate(specs)} if executors or pipeline.disabled else {}
-    for name, given in (("executor", executors), ("disabled", pipeline.disabled)):
-        for id, value in given.items():
-            if id in places:
-                more.setdefault(places[id], {})[name] = value
-    estimated = {name: int(node.estimated_duration * _SECOND) for name, node in plan.nodes.items()}
-    document = {
-        "version": _VERSION,
+    files = dict.fromkeys(spec.source.file for spec in specs)
+    found = {
         "on": asdict(on),
         "budgets": {name: asdict(budget) for name, budget in plan.budgets.items()},
-        "ids": [spec.id for spec in specs],
-        "kinds": [spec.kind_shown for spec in specs],
-        "lines": [spec.source.line for spec in specs],
-        "estimated": [estimated.get(spec.id, _SECOND) for spec in specs],
-        "more": more,
-        "files": list(files),
-        "texts": [_text_of(file, redact, _kept_lines(pipeline, file)) for file in files],
+        "nodes": [
+            _planned(spec, plan.nodes.get(spec.id), executors.get(spec.id, ""), pipeline.disabled.get(spec.id, ""))
+            for spec in specs
+        ],
+        "texts": {file: _text_of(file, redact, _kept_lines(pipeline, file)) for file in files},
     }
-    with open(folder / PLAN, "xb", opener=_private) as out:
-        out.write(json.dumps(document, separators=(",", ":")).encode())
+    database.kept(PLANS, run)[1](found)
 
 
-def _private(path: str, flags: int) -> int:
-    """Open a new file that others cannot read, as they cannot read the journal."""
-    return os.open(path, flags, 0o600)
-
-
-def _more_of(spec: NodeSpec, node: Node | None) -> dict[str, Any]:
-    """Return what a node has that not all nodes have. An input that reads one output is that, others are lists."""
-    found: dict[str, Any] = {}
-    if spec.inputs:
-        found["inputs"] = {
-            item.name: item.output if item.gather is None and item.alternative is None else item.outputs
-            for item in spec.inputs
-        }
-    if spec.references:
-        found["references"] = [output for item in spec.references for output in item.outputs]
-    if spec.outputs:
-        found["outputs"] = spec.outputs
-    if spec.needs:
-        found["needs"] = spec.needs
-    if spec.of:
-        found |= {"of": spec.of, "cell": spec.cell}
-    if spec.section != "nodes":
-        found["section"] = spec.section
-    if spec.map is not None:
-        found["is_mapped"] = True
-        if spec.map.form is not None and spec.map.form.is_async:
-            found["is_async"] = True
-    if node is None:
-        return found
-    if node.resources != _ONE_CPU:
-        found["takes"] = node.resources
-    if node.retry is not NO_RETRY and node.retry != NO_RETRY:
-        found["retry"] = asdict(node.retry)
-    if node.timeout is not None:
-        found["timeout"] = node.timeout
-    if node.continue_on_error:
-        found["continue_on_error"] = True
-    return found
+def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if node is not None:
+        names = ("retry", "timeout", "continue_on_error")
+        more = {"estimated": node.estimated_duration, "takes": node.resources}
+        more |= {name: getattr(node, name) for name in names}
+    found = PlannedNode(
+        spec.id,
+        spec.kind_shown,
+        spec.source.file,
+        spec.source.line,
+        {item.name: item.outputs for item in spec.inputs},
+        tuple([output for item in spec.references for output in item.outputs]),
+        tuple(spec.outputs),
+        tuple(spec.needs),
+        spec.of,
+        spec.cell if spec.of else NOTHING,
+        spec.section,
+        executor,
+        is_mapped=spec.map is not None,
+        is_async=spec.map is not None and spec.map.form is not None and spec.map.form.is_async,
+        disabled=disabled,
+        **more,
+    )
+    return {name: asdict(value) for name, value in given_fields(found).items()}
 
 
 def _kept_lines(pipeline: Pipeline, file: str) -> list[int] | None:
@@ -248,73 +199,19 @@ def _indent(line: str) -> int:
 
 
 def read_run_plan(folder: Path) -> RunPlan | None:
-    """Return the plan of a run, None where its folder has none that can be read."""
-    try:
-        found = json.loads(read_regular_file(folder / PLAN))
-        if found["version"] != _VERSION:
-            return None
-        files, texts = _texts(found["files"]), _texts(found["texts"])
-        columns = zip(found["ids"], found["kinds"], found["lines"], found["estimated"], strict=True)
-        more: dict[str, dict[str, Any]] = found["more"]
-        nodes = {
-            id: _node_of({"id": id, "kind": kind, "line": line, "estimated": seconds, **more.get(str(i), {})}, files)
-            for i, (id, kind, line, seconds) in enumerate(columns)
-        }
-        budgets = {name: Budget(**_checked(budget, _BUDGET)) for name, budget in found["budgets"].items()}
-        return RunPlan(
-            Circumstances(**_checked(found["on"], _ON)), nodes, budgets, dict(zip(files, texts, strict=True))
-        )
-    except _NOT_READ:
+    """Return the plan of the run with this folder, None where the history has none."""
+    with closing(Database(WorkDir(folder.parent.parent))) as database:
+        found = database.kept(PLANS, folder.name)[0]()
+    if not found:
         return None
+    budgets = {name: Budget(**budget) for name, budget in found["budgets"].items()}
+    nodes = {node["id"]: _node_of(node) for node in found["nodes"]}
+    return RunPlan(Circumstances(**found["on"]), nodes, budgets, found["texts"])
 
 
-def read_node_names(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return the nodes of a run by id: the matrix of which each is a cell, "" for none, and the names of its outputs.
-
-    Reads less than `read_run_plan`. Empty where the folder has no plan that can be read.
-    """
-    try:
-        found = json.loads(read_regular_file(folder / PLAN))
-        if found["version"] != _VERSION:
-            return {}
-        more: dict[str, dict[str, Any]] = found["more"]
-        parts = ((id, more.get(str(i), {})) for i, id in enumerate(_texts(found["ids"])))
-        return {id: (str(part.get("of", "")), _texts(part.get("outputs", []))) for id, part in parts}
-    except _NOT_READ:
-        return {}
-
-
-def _checked(found: dict[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping whose values have the types of its fields. Raises TypeError, LookupError, AttributeError."""
-    for name, value in found.items():
-        if not isinstance(value, types[name]):
-            raise TypeError(name)
-    return found
-
-
-def _texts(found: list[str]) -> tuple[str, ...]:
-    """Return a list of texts. Raises TypeError."""
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise TypeError("texts")
-    return tuple(found)
-
-
-def _node_of(line: dict[str, Any], files: Sequence[str]) -> PlannedNode:
-    """Return the node in a line. Raises one of _NOT_READ where a value is none of its field."""
-    _checked(line, _NODE)
-    line["file"] = files[line.get("file", 0)]
-    for name in ("references", "outputs", "needs"):
-        if name in line:
-            line[name] = _texts(line[name])
-    if "inputs" in line:
-        line["inputs"] = {
-            name: (outputs,) if isinstance(outputs, str) else _texts(outputs)
-            for name, outputs in line["inputs"].items()
-        }
-    if "estimated" in line:
-        line["estimated"] /= _SECOND
-    if "takes" in line:
-        line["takes"] = tuple([(str(name), float(amount)) for name, amount in line["takes"]])
-    if "retry" in line:
-        line["retry"] = Retry(**_checked(line["retry"], _RETRY))
-    return PlannedNode(**line)
+def _node_of(found: dict[str, Any]) -> PlannedNode:
+    texts: dict[str, Any] = {n: tuple(found[n]) for n in ("references", "outputs", "needs") if n in found}
+    inputs = {name: tuple(outputs) for name, outputs in found.get("inputs", {}).items()}
+    takes = tuple([(name, amount) for name, amount in found.get("takes", _ONE_CPU)])
+    retry = Retry(**found["retry"]) if "retry" in found else NO_RETRY
+    return PlannedNode(**{**found, **texts, "inputs": inputs, "takes": takes, "retry": retry})

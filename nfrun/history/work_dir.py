@@ -25,14 +25,12 @@ from nfrun.core.values import frozen
 from nfrun.system.atomic_files import PARTIAL, is_same_file, make_folders, name_errors, remove
 from nfrun.system.kept_files import is_inside
 
-CHECKSUMS = "checksums.json"
 LOGS = "logs"
 SCRATCH = "scratch"
 INPUTS = "inputs"
 _LOCK = "lock"
 _LOCKS = "locks"
 _STORE_ID = "store-id"
-_TIMINGS, _CODE, _PREVIEWS = "timings", "code", "previews"
 _RUN = re.compile(r"([1-9]\d{0,15})-\d{8}-\d{6}")
 _OLD_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # the ids of older versions, without the number
 _CHECKSUM_TEXT = re.compile(r"[0-9a-f]{32}")
@@ -90,11 +88,9 @@ class RunStart:
 class WorkDir:
     """The work folder, created readable only by its owner.
 
-    `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
-    `timings/<pipeline>.json` has the durations of nodes in seconds, `code/<pipeline>.json` the digests and facts of
-    their code, `previews/<pipeline>.json` the first rows of its outputs, and `checksums.json` the checksums of large
-    files outside of the folder. `inputs/` has tables that programs have given to runs. The attribute `above` lists the
-    folders to fsync when the work folder is new: its parent, and the parents of folders made for it.
+    `runs/<id>/` has the outputs of one run, and a scratch folder for each running attempt. `history.db` has what runs
+    have recorded. `inputs/` has tables that programs have given to runs. The attribute `above` lists the folders to
+    fsync when the work folder is new: its parent, and the parents of folders made for it.
 
     A run holds `locks/<pipeline>.lock` alone, and `lock` together with other runs. `nfrun clean` holds `lock` alone,
     and so does a run of an older version. Lock files name their last holder, and `lock` the last run that started. The
@@ -124,26 +120,6 @@ class WorkDir:
         if folder == ".":
             return name
         return f"{name} {_checksum(folder)}"
-
-    def timings(self, pipeline: Pipeline) -> Path:
-        """Return the path of the file with the durations of a pipeline's nodes."""
-        return self.path / _TIMINGS / f"{_file_name(self.pipeline_name(pipeline))}.json"
-
-    def code(self, pipeline: Pipeline) -> Path:
-        """Return the path of the file that keeps the digests and facts of a pipeline's code."""
-        return self.path / _CODE / f"{_file_name(self.pipeline_name(pipeline))}.json"
-
-    def previews(self, pipeline: Pipeline) -> Path:
-        """Return the path of the file that keeps what runs of a pipeline show of its outputs."""
-        return self.previews_of(self.pipeline_name(pipeline))
-
-    def previews_of(self, pipeline: str) -> Path:
-        """Return the same of the pipeline with this name."""
-        return self.path / _PREVIEWS / f"{_file_name(pipeline)}.json"
-
-    def checks(self, file: Path) -> Path:
-        """Return the path of the file that keeps what checks of the pipeline in a file have found in order."""
-        return self.path / _CODE / f"{_file_name(self.name_of_file(file))}.checks.json"
 
     def store_address(self, store: str) -> str:
         """Return the address of the part of a store that has the outputs of the runs in this folder, and of no others.
@@ -245,7 +221,7 @@ class WorkDir:
         found: set[str] = set()
         for path in (self.path / _LOCK, *(self.path / _LOCKS).glob("*")):
             with suppress(PermissionError):
-                run = holder_of(path).get("run") if is_locked(path) else None
+                run = holder_of(path).get("run") if not path.is_symlink() and is_locked(path) else None
                 found.update({run} if isinstance(run, str) else ())
         return frozenset(found)
 

@@ -7,7 +7,6 @@ Opening a table imports Arrow, which takes a third of the time of a short run th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +128,7 @@ _LONGEST = 1_000  # characters of a cell: tables with longer ones are opened eac
 class KnownPreviews:
     """Returns what is shown of outputs, and keeps it when it is closed as a reporter.
 
-    `read()` returns what earlier runs have kept, as JSON values, and `write(found)` keeps it, or raises OSError. `refs`
+    `read()` returns what earlier runs have kept, as JSON values, and `write(found)` keeps it. `refs`
     has the references of the outputs, and `table(id)` opens one; it returns None if it cannot. A preview counts for a
     table of the same content and schema. One with a text that `redact` changes is not kept.
     """
@@ -171,8 +170,7 @@ class KnownPreviews:
         saved = self._saved or {}
         if not self._shown.items() <= saved.items():
             others = [(id, found) for id, found in saved.items() if id not in self._shown]
-            with suppress(OSError):  # the next run opens the tables again
-                self.write(dict([*others, *self._shown.items()][-_MOST:]))
+            self.write(dict([*others, *self._shown.items()][-_MOST:]))
 
     def _may_be_kept(self, preview: Preview) -> bool:
         texts = [text for text in chain(preview.names, *preview.cells) if isinstance(text, str)]

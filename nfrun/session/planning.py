@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import SpecError, one_line, render_all
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan, plan_of, selected_plan
 from nfrun.core.values import frozen
-from nfrun.engine.node_stats import read_node_stats
+from nfrun.engine.node_stats import node_stats
+from nfrun.history.database import TIMINGS, Database
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.reports.plan_view import REUSE_FORMATS, plan_view
@@ -54,14 +56,15 @@ def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | N
     messages.warn_all(map(one_line, warnings_of(pipeline)))
     if options.date and not pipeline.date and shows_reuse:
         messages.warn(NO_DATE)
-    recorded = read_node_stats(work.timings(pipeline)).durations
-    plan = plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded)
-    decisions = None
-    if shows_reuse:
-        from nfrun.history.cache.run_cache import forecast
+    with closing(Database(work)) as database:
+        recorded = node_stats(database.kept(TIMINGS, work.pipeline_name(pipeline))[0]()).durations
+        plan = plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded)
+        decisions = None
+        if shows_reuse:
+            from nfrun.history.cache.run_cache import forecast
 
-        force, selected = selection.force, selection.nodes
-        decisions = forecast(pipeline, plan, work, messages.warn, force=force, verify=options.verify, selected=selected)
+            more: Any = {"force": selection.force, "verify": options.verify, "selected": selection.nodes}
+            decisions = forecast(pipeline, plan, database, messages.warn, **more)
     if selection.nodes is not None:
         plan = selected_plan(plan, selection.nodes)
     return Planned(pipeline, plan, recorded, decisions)
@@ -73,7 +76,7 @@ def _to_plan(options: PlanOptions, messages: Messages, program: Program | None) 
     Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
     """
     read: list[Pipeline] = []
-    known, _ = known_checks(options.pipeline, options.work)
+    known = known_checks(options.pipeline, options.work)
 
     def resolved(given: Mapping[str, str] | None) -> Pipeline:
         more = {"given": given, "run_id": "plan", "to_run": False, "on_read": read.append}

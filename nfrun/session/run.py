@@ -29,12 +29,13 @@ from nfrun.engine.executors.base import ExecutorContext, Placement
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS, prepare_executors
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.instance_closer import InstanceCloser
-from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
+from nfrun.engine.node_stats import NodeStatsReporter, node_stats
 from nfrun.engine.runner import Runner
 from nfrun.history.cache.run_cache import RunCache
+from nfrun.history.database import TIMINGS, Database
 from nfrun.history.journal import RunHeader
 from nfrun.history.run_plan import Circumstances, write_run_plan
-from nfrun.history.work_dir import LOGS, SCRATCH, RunStart, WorkDir
+from nfrun.history.work_dir import LOGS, SCRATCH, RunStart
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import declared_files, failure_without
 from nfrun.nodes.instances import unused_instances
@@ -105,7 +106,7 @@ class Run:
         messages: Messages,
         resolved: Resolved,
         selection: Selection,
-        work: WorkDir,
+        database: Database,
         start: RunStart,
         folder: Path,
         store: str = "",
@@ -116,15 +117,16 @@ class Run:
         self.reuse, self.shown, self.where = options.reuse, options.shown, options.where
         self.pipeline = pipeline = resolved.pipeline
         self.messages, self.redactor, self.selection, self.program = messages, resolved.redactor, selection, program
-        self.work, self.folder, self.events = work, folder, events
+        self.database, self.work, self.folder, self.events = database, database.work, folder, events
         self.budget = cache_budget(self.reuse.cache_size, os.environ)
         self.thread_variables = default_thread_variables(pipeline, os.environ)
-        self.recorded = read_node_stats(work.timings(pipeline))
+        name = self.work.pipeline_name(pipeline)
+        self.recorded = node_stats(database.kept(TIMINGS, name)[0]())
         self._absent = resolved.absent
         redact, inputs = self.redactor, options.what.inputs.items()
         self.started = RunHeader(
             run=start.run,
-            pipeline=work.pipeline_name(pipeline),
+            pipeline=name,
             number=start.number,
             at=time.time(),
             command=tuple(map(redact, command)),
@@ -333,7 +335,7 @@ class Run:
     def _reporters(self, build_reporters: BuildReporters) -> Iterator[Reporter]:
         yield self.record
         yield from build_reporters(self)
-        yield NodeStatsFile(self.work.timings(self.pipeline), self.recorded, self.executors)
+        yield NodeStatsReporter(self.database.kept(TIMINGS, self.started.pipeline)[1], self.recorded, self.executors)
         if self._report is not None:
             yield self._report
         yield self._instances
@@ -413,7 +415,7 @@ class Run:
         return EndReport(self.folder / SCRATCH / "report.json", self.document().as_json, _write_report)
 
     def _record_plan(self) -> None:
-        """Write the plan of the run into its folder. Without room for it the run goes on: no node depends on it."""
+        """Write the plan of the run. Without room for it the run goes on: no node depends on it."""
         where, system = self.where, os.uname()
         on = Circumstances(
             began=self.started.at if self._in_program else process_began(),
@@ -425,9 +427,8 @@ class Run:
             memory=available_memory(),
             platform=f"{system.sysname} {system.release} {system.machine}",
         )
-        redact = self.redactor if self.redactor else None
-        with suppress(OSError):
-            write_run_plan(self.folder, self.pipeline, self.plan, on, executors=self.executors, redact=redact)
+        redact, parts = self.redactor if self.redactor else None, (self.pipeline, self.plan, on)
+        write_run_plan(self.database, self.started.run, *parts, executors=self.executors, redact=redact)
 
 
 def _write_report(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.code.fingerprint import FolderCode
 from nfrun.code.module_space import FolderModules
-from nfrun.core.errors import ClusterError, SpecError, one_line
+from nfrun.core.errors import ClusterError, HandoffError, SpecError, one_line
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.plan import SCHEDULES, Plan
 from nfrun.core.text import shortened
@@ -29,6 +29,7 @@ from nfrun.engine.placement import place_nodes
 from nfrun.history.cache.remembered_code import restore_checks, save_checks
 from nfrun.history.cache.reuse_decision import plan_without_results
 from nfrun.history.cache.run_cache import RunCache
+from nfrun.history.database import CHECKS, Database
 from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.nodes.folders import folders_of
 from nfrun.pipeline_file.budgets import with_memory_here
@@ -66,7 +67,7 @@ def set_up_run(
     check_report_files(shown, what)
     _check_cluster(where, messages)
     cache_budget(reuse.cache_size, os.environ)  # it may be wrong
-    known, checks = known_checks(what.pipeline, what.work)
+    known = known_checks(what.pipeline, what.work)
 
     def resolved_for(run_id: str) -> Resolved:
         more = {"given": what.given, "far": where.executor in CLUSTERS, "absent": [], "run_id": run_id}
@@ -89,17 +90,16 @@ def set_up_run(
             pipeline = resolved.pipeline
             messages.warn_all(text for text in map(one_line, warnings_of(pipeline)) if text not in warned)
             selection = selection_of(what, reuse.force, pipeline, work)
-        if checks.is_relative_to(work.path):
-            with suppress(OSError):  # the next run checks it again
-                save_checks(known, checks)
+        database = stack.enter_context(closing(Database(work, messages.warn)))
+        save_checks(known, database.kept(CHECKS, work.name_of_file(what.pipeline.absolute()))[1])
         # Not before the lock is held: another run may be writing this file.
         make_report_folders(shown)
         events = shown.events.open("w", encoding="utf-8") if shown.events else None
         stack.callback(_close, events)
         folder = work.make_run_folder(start.run)
-        stack.callback(_remove_empty, folder)
+        stack.callback(_remove_empty, folder, database)
         store = store_of_run(where, work) if where.executor in CLUSTERS else ""
-        yield Run(options, messages, resolved, selection, work, start, folder, store, command, events, program)
+        yield Run(options, messages, resolved, selection, database, start, folder, store, command, events, program)
 
 
 def _check_cluster(where: Where, messages: Messages) -> None:
@@ -111,14 +111,15 @@ def _check_cluster(where: Where, messages: Messages) -> None:
         messages.warn(f"{' and '.join(idle)} {are} not used: {they} for --executor {CLUSTERS[0]}")
 
 
-def known_checks(file: Path, work: Path | None) -> tuple[KnownChecks, Path]:
-    """Return what earlier runs of a pipeline file have found in order, and the file in which it is kept.
+def known_checks(file: Path, work: Path | None) -> KnownChecks:
+    """Return what earlier runs of a pipeline file have found in order.
 
     Without a `work` folder, this is the folder beside the file: a folder that the file names is not known yet.
     """
     file = file.absolute()
-    path = WorkDir(work.absolute() if work else file.parent / WORK_DIR).checks(file)
-    return restore_checks(path), path
+    folder = WorkDir(work.absolute() if work else file.parent / WORK_DIR)
+    with closing(Database(folder)) as database:
+        return restore_checks(database.kept(CHECKS, folder.name_of_file(file))[0])
 
 
 def resolve_options(
@@ -151,10 +152,11 @@ def _close(events: IO[str] | None) -> None:
             events.close()
 
 
-def _remove_empty(folder: Path) -> None:
-    """Remove the folder of a run that has kept nothing, or that has not begun."""
-    with suppress(OSError):
-        folder.rmdir()
+def _remove_empty(folder: Path, database: Database) -> None:
+    """Remove the folder of a run that has not begun."""
+    with suppress(OSError, HandoffError):
+        if not any(folder.iterdir()) and database.ends(folder.name)[0] is None:
+            folder.rmdir()
 
 
 def run_in_program(run: Run, build_reporters: BuildReporters, around: Around = nullcontext) -> None:
@@ -298,7 +300,7 @@ def _open_cache(run: Run) -> Iterator[RunCache | None]:
     cache = RunCache(
         run.pipeline,
         run.plan,
-        run.work,
+        run.database,
         run.folder,
         run.started,
         fresh=reuse.fresh,

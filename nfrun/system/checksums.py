@@ -1,4 +1,4 @@
-"""Computes checksums of files and texts (xxh3), and writes JSON files that have one of their own.
+"""Computes checksums of files, texts and lines (xxh3), and remembers those of large files.
 
 `tables/digest.py` computes digests of tables.
 """
@@ -12,15 +12,15 @@ import signal
 import stat
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from xxhash import xxh3_64_hexdigest, xxh3_128
+from xxhash import xxh3_128
 
 from nfrun.core.values import frozen
-from nfrun.system.atomic_files import atomic_write, read_regular_file
 
 LARGE = 64_000_000  # bytes; of larger files the checksums are remembered across runs
 LAYOUT = "/./"  # the end of the recorded name of a folder that was written as a whole
@@ -31,7 +31,6 @@ _CHUNK = 1 << 20
 _SLOW_SECONDS = 0.004  # for a chunk that is hashed and written: ten times what it takes if no other thread has the GIL
 # A file that was changed so short a time before it is read may be changed again without getting another time.
 _FRESH_NANOSECONDS = 2_000_000_000
-_WHAT = "checksums"
 _MOST = 10_000  # files that are remembered
 
 FileId = tuple[int, int]  # device and inode
@@ -251,12 +250,14 @@ def text_checksum(text: str) -> str:
 class RememberedChecksums:
     """Checksums by device and inode, each valid while size and times of the file are the same. Thread-safe.
 
-    They are read from `path` when one is asked for first, unless they are to be taken again (`verify`). A missing or
-    damaged file has none. Several runs may use the file at once.
+    `read()` returns those of earlier runs, as JSON values, when one is asked for first, unless they are to be taken
+    again (`verify`). `write(found)` keeps them. Several runs may do so at once.
     """
 
-    def __init__(self, path: Path, *, verify: bool = False) -> None:
-        self._path = path
+    def __init__(
+        self, read: Callable[[], dict[str, Any]], write: Callable[[dict[str, Any]], object], *, verify: bool = False
+    ) -> None:
+        self._read, self._write = read, write
         self._lock = threading.Lock()
         self._known: dict[str, list[object]] | None = {} if verify else None
         self._learned: dict[str, list[object]] = {}
@@ -279,47 +280,16 @@ class RememberedChecksums:
                 self._known[_name(file)] = learned
 
     def save(self) -> None:
-        """Add what has been learned to the file. Raises OSError.
+        """Add what has been learned to those that are kept.
 
         If another run does that at the same moment, the checksums of one of them are lost, and are taken again.
         """
         with self._lock:
-            if self._learned and self._path.parent.exists():  # else the work folder was removed while it was used
+            if self._learned:
                 others = [(name, known) for name, known in self._read().items() if name not in self._learned]
-                write_checked(self._path, _WHAT, dict([*others, *self._learned.items()][-_MOST:]))
+                self._write(dict([*others, *self._learned.items()][-_MOST:]))
                 self._learned = {}
-
-    def _read(self) -> dict[str, list[object]]:
-        return read_checked(self._path, _WHAT)
 
 
 def _name(file: FileId) -> str:
     return f"{file[0]}:{file[1]}"
-
-
-# ------------------------------------------------------------------ files with a checksum of their own
-
-# They hold what can be computed again, so a missing or damaged file is no error. The checksum also covers what is in
-# the file, a word such as "checksums": a file that has taken the place of another one counts as damaged.
-
-
-def read_checked(path: Path, what: str) -> dict[str, Any]:
-    """Return what `write_checked` has written; {} if the file is missing, damaged or cannot be read."""
-    with suppress(OSError, ValueError, RecursionError):
-        check, _, text = read_regular_file(path).decode().rstrip("\n").partition("\n")
-        if check == _checked_sum(what, text):
-            found: dict[str, Any] = json.loads(text)
-            return found
-    return {}
-
-
-def write_checked(path: Path, what: str, found: dict[str, Any]) -> None:
-    """Write a file that only its owner can read, and make its folder if only that is missing. Raises OSError."""
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    text = json.dumps(found)
-    with atomic_write(path, mode=0o600) as partial:
-        Path(partial).write_text(f"{_checked_sum(what, text)}\n{text}\n", encoding="utf-8")
-
-
-def _checked_sum(what: str, text: str) -> str:
-    return xxh3_64_hexdigest(f"{what}\n{text}".encode())

@@ -288,8 +288,6 @@ class TableStore:
             while self._entries:
                 self._entries.popitem()[1].end_use()
         remove_partials(self._folder)  # of attempts that were detached while they wrote
-        with suppress(OSError):
-            self._folder.rmdir()  # succeeds only if it is empty
 
     def _kept(self, ref: OutputRef) -> tuple[Any, bool]:
         """Return the table, in the form that this store keeps, and whether its types are known to be plain."""

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import forked
@@ -19,8 +20,9 @@ from nfrun.cli import typer_app
 from nfrun.cli.exit_codes import EXIT_CODES, report_errors
 from nfrun.cli.typer_app import app
 from nfrun.core.errors import Cause, HandoffError
-from nfrun.engine import node_stats
 from nfrun.history import work_dir
+from nfrun.history.database import TIMINGS, Database
+from nfrun.history.work_dir import WorkDir
 from nfrun.system.logs.redaction import Redactor
 
 TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"
@@ -62,10 +64,10 @@ def test_plan_as_json(two: str) -> None:
 
 
 def test_plan_uses_recorded_durations(two: str) -> None:
-    recorded = node_stats.NodeStats({"a": 2.0, "b": 1.0}, {}, {}, {})
-    file = Path(two).parent / ".nfrun" / "timings" / "two.yaml.json"
-    file.parent.mkdir(parents=True)
-    node_stats.write_node_stats(file, recorded)
+    work = WorkDir(Path(two).parent / ".nfrun")
+    work.make()
+    with closing(Database(work, print)) as database:
+        database.kept(TIMINGS, "two.yaml")[1]({"took": {"a": 2_000_000, "b": 1_000_000}})
     assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
 
 

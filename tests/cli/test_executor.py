@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 from conftest import Here, without_time
 
-from nfrun.engine.node_stats import NodeStats, read_node_stats, write_node_stats
+from nfrun.history.database import TIMINGS, Database
+from nfrun.history.work_dir import WorkDir
 
 STEPS = """
 import os, pathlib, signal, threading, time
@@ -142,12 +143,12 @@ def test_auto_moves_nodes_that_waited_for_the_gil_to_processes(folder: Folder) -
     text = "nodes:\n  one: {python: 'steps:where', executor: auto}\n  two: {python: 'steps:where', executor: auto}\n"
     one, two = folder.pids(text)
     assert one == two
-    seconds = {"one": 2.0, "two": 2.0}
-    timings = folder.path / ".nfrun" / "timings" / "p.yaml.json"
-    write_node_stats(timings, NodeStats(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
+    read, write = Database(WorkDir(folder.path / ".nfrun"), print).kept(TIMINGS, "p.yaml")
+    seconds = {"one": 2_000_000, "two": 2_000_000}
+    write({"took": seconds, "thread": seconds, "locked": {"one": 1_000_000, "two": 100_000}})
     one, two = folder.pids(text)
     assert one != two
-    assert read_node_stats(timings).process.keys() == {"one"}
+    assert read()["process"].keys() == {"one"}
 
 
 def test_a_killed_worker_is_described(folder: Folder) -> None:

@@ -154,7 +154,7 @@ def test_the_json_document_is_all_of_stdout(folder: Folder) -> None:
 def test_without_room_for_tables_only_the_outputs_of_the_pipeline_are_left_on_disk(folder: Folder) -> None:
     document = folder.document("two.yaml", "--cache-size", "0")
     run = folder.path / ".nfrun" / "runs" / document["run"]
-    assert sorted(path.name for path in run.iterdir()) == ["double.1.arrow", "logs", "plan.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["double.1.arrow", "logs"]
     assert (run / "double.1.arrow").stat().st_mode & 0o777 == 0o444
     assert (folder.path / ".nfrun").stat().st_mode & 0o777 == 0o700
     assert (folder.path / ".nfrun" / ".gitignore").read_text() == "*\n"

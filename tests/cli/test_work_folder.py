@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from conftest import Here, wait_until
 from xxhash import xxh3_64_hexdigest
 
 import nfrun
+from nfrun.history.database import TIMINGS, Database
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.places.host_cache import HostCache
@@ -153,7 +155,6 @@ def test_two_pipelines_run_in_one_folder_at_once(folder: Folder) -> None:
     folder.go()
     ended(first)
     assert [id.partition("-")[0] for id in folder.runs()] == ["1", "2", "3"]
-    assert {path.name for path in (folder.path / ".nfrun" / "timings").iterdir()} >= {"nap.yaml.json", "p.yaml.json"}
 
 
 def test_a_pipeline_that_runs_is_not_run_again_meanwhile(folder: Folder) -> None:
@@ -181,8 +182,11 @@ def test_pipelines_of_one_name_share_neither_lock_nor_timings(folder: Folder) ->
     first = folder.holding("nap/p.yaml", "--work", "w")
     assert folder.run("x/p.yaml", "--work", "w")["nodes"].keys() == {"x", "more"}
     assert folder.run("y/p.yaml", "--work", "w")["nodes"].keys() == {"y", "more"}
-    timings = [json.loads(path.read_text())["took"].keys() for path in (folder.path / "w" / "timings").iterdir()]
-    assert sorted(map(sorted, timings)) == [["more", "x"], ["more", "y"]]
+    work = WorkDir(folder.path / "w")
+    with closing(Database(work)) as database:
+        names = [work.name_of_file(folder.path / name / "p.yaml") for name in ("x", "y")]
+        timings = [sorted(database.kept(TIMINGS, name)[0]()["took"]) for name in names]
+    assert timings == [["more", "x"], ["more", "y"]]
     (folder.path / "nap" / "go").touch()
     folder.go()
     ended(first)
@@ -453,7 +457,7 @@ def test_a_restored_folder_is_understood(folder: Folder) -> None:
     for path in (folder.path / "b").rglob("*"):
         os.utime(path, (1, 1))
     (folder.path / "b" / "calls").unlink()
-    for lost in ("locks", "lock", "timings", ".gitignore"):
+    for lost in ("locks", "lock", ".gitignore"):
         path = folder.path / "b" / ".nfrun" / lost
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     found = folder.run("b/p.yaml", "--resume")
@@ -466,7 +470,6 @@ LOST = [
     "lock",
     "locks",
     "locks/p.yaml.lock",
-    "timings",
     "history.db",
     "runs/*/*.arrow",
     "runs/1-*",
@@ -510,10 +513,7 @@ def test_a_folder_of_an_older_version_is_understood(folder: Folder) -> None:
     folder.write("p.yaml", ROWS)
     old_journal(folder, "20260101-000001-aaaaaa", 1)
     old_journal(folder, "20260101-000000-bbbbbb", 2, status="failed")
-    (folder.path / ".nfrun" / "timings").mkdir()
-    folder.write(".nfrun/timings/p.yaml.json", '{"took": {"rows": 2000000}, "thread": {}, "locked": {}, "process": {}}')
     folder.write(".nfrun/lock", '{"run": "20260101-000000-bbbbbb", "number": 2, "pipeline": "p.yaml"}'.ljust(4096))
-    assert "2.00 s" in folder.nfrun("plan", "p.yaml")[0]
     found = folder.run("p.yaml", "--resume")
     assert found["run"].startswith("3-")
     assert found["nodes"]["rows"]["status"] == "ok", "its key is another one"
@@ -594,16 +594,12 @@ def test_clean_leaves_what_links_lead_to_and_the_work_folder_may_be_one(folder: 
     (folder.path / "disk").mkdir()
     (folder.path / ".nfrun").symlink_to("disk")  # as on another disk
     folder.run()
-    for name in ("inputs", "previews") if is_link else ():
-        shutil.rmtree(folder.path / "disk" / name, ignore_errors=True)
-        (folder.path / "disk" / name).symlink_to(folder.path / "mine")
+    if is_link:
+        (folder.path / "disk" / "inputs").symlink_to(folder.path / "mine")
     out, err = folder.nfrun("clean", "--all")
     assert out.startswith("removed 1 run") and folder.runs() == [] and (folder.path / ".nfrun").is_symlink()
-    told = [
-        f"nfrun: warning: {folder.path}/.nfrun/{name} leads out of the work folder: what the link leads to stays\n"
-        for name in ("inputs", "previews")
-    ]
-    assert err == "".join(told) * is_link
+    told = f"nfrun: warning: {folder.path}/.nfrun/inputs leads out of the work folder: what the link leads to stays\n"
+    assert err == told * is_link
     assert (folder.path / "mine" / "x").exists()
 
 
@@ -634,7 +630,7 @@ def test_folders_of_the_work_folder_are_for_their_owner_alone(tmp_path: Path, he
     found = {path: stat.S_IMODE(path.stat().st_mode) for top in (work, tmp_path / "cache") for path in top.rglob("*")}
     kept = [path for path in found if path.name.startswith("s.site.")]
     inner = {path for path in found for top in kept if path.is_relative_to(top)}
-    assert {"inputs", "map", "runs", "code", "timings", "locks", "store-id"} <= {path.name for path in work.iterdir()}
+    assert {"inputs", "map", "runs", "locks", "store-id"} <= {path.name for path in work.iterdir()}
     assert {mode for path, mode in found.items() if path.is_dir() and path not in inner} == {0o700}
     assert {mode for path, mode in found.items() if path in inner} == {0o555, 0o444}  # in the folder of the run
     assert {mode for path, mode in found.items() if path.parent == work and path.is_file()} == {0o600}

@@ -13,6 +13,7 @@ import pytest
 
 from nfrun.core.plan import plan_of
 from nfrun.history.cache.run_cache import forecast
+from nfrun.history.database import Database
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import RunOptions
@@ -68,7 +69,8 @@ def reasons(folder: Path, steps: str, pipeline: str = ONE) -> dict[str, str]:
     assert [node.failure for node in nodes.values() if node.failure] == []
     resolved = resolve(folder / "p.yaml", given={}, params_file=None, environ={}, run_id="plan", to_run=False)
     work = WorkDir.of_pipeline(resolved.pipeline, None)
-    decisions = forecast(resolved.pipeline, plan_of(resolved.pipeline), work, pytest.fail)
+    with closing(Database(work)) as database:
+        decisions = forecast(resolved.pipeline, plan_of(resolved.pipeline), database, pytest.fail)
     return {name: decision.reason for name, decision in decisions.items()}
 
 

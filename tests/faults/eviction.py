@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +219,8 @@ def decisions(folder: Path, work: Path) -> Mapping[str, str]:
     Those too whose tables are made again: `clean` removes tables over the budget, after a run that was killed.
     """
     spec = resolve(folder / FILE, given={}, params_file=None, environ={}, run_id="plan").pipeline
-    found = run_cache.forecast(spec, plan_of(spec), WorkDir(work), lambda text: None)
+    with closing(Database(WorkDir(work))) as database:
+        found = run_cache.forecast(spec, plan_of(spec), database, lambda text: None)
     return {name: "" if decision.made_again else decision.reason for name, decision in found.items()}
 
 

@@ -169,13 +169,13 @@ def test_what_ended_runs_have_written_without_a_line_is_removed_once(trial: Tria
     """As where the disk was full while the line was written, or the run was killed."""
     folders = [trial.run(finished("a"), ended=ended) for ended in ("failed", "")]
     under_way = trial.run(finished("b"), ended="", pipeline="q.yaml 0123")
-    names = ("b.arrow", "c.1.bin", "c.2.tar.gz", "a.arrow.bad", "d.arrow.partial", "plan.json")
+    names = ("b.arrow", "c.1.bin", "c.2.tar.gz", "a.arrow.bad", "d.arrow.partial", "notes.json")
     for folder in (*folders, under_way):
         for name in names:
             (folder / name).write_bytes(b"....")
     with trial.database() as found:
         remove_unrecorded(found, lambda: [under_way.name])
-        left = {"a.arrow", "a.arrow.bad", "d.arrow.partial", "plan.json"}
+        left = {"a.arrow", "a.arrow.bad", "d.arrow.partial", "notes.json"}
         assert [{path.name for path in folder.iterdir()} for folder in folders] == [left, left]
         assert {path.name for path in under_way.iterdir()} == {*names}
         (folders[0] / "b.arrow").touch()

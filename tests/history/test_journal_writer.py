@@ -536,10 +536,7 @@ def test_after_a_write_error_all_ends_are_reported_and_the_run_is_not_ok(
     trial.published("a")
     trial.ended("c")
     assert trial.reported == ["node_finished b", "node_finished a", "output_published a", "node_finished c"]
-    closed: list[bool] = []
-    monkeypatch.setattr(trial.journal, "close", lambda: closed.append(True))
     trial.emit(RunFinished(1.0, "ok"))
-    assert closed == [True]
     assert trial.admitted[-1] == RunFinished(1.0, "failed", str(trial.writer.error), Cause.IO)
     assert trial.contents.ended == ""
 
@@ -568,16 +565,13 @@ def test_a_run_whose_journal_lacks_a_node_is_not_ok(tmp_path: Path) -> None:
     assert (end.status, end.error, end.cause) == ("failed", message, Cause.INTERNAL)
 
 
-@pytest.mark.parametrize("method", ["ended", "close"])
-def test_a_run_whose_journal_cannot_be_ended_is_not_ok(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_a_run_whose_journal_cannot_be_ended_is_not_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(tmp_path, node("a"))
 
     def full(*_: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trial.journal, method, full)
+    monkeypatch.setattr(trial.journal, "ended", full)
     trial.emit(RunFinished(1.0, "ok"))
     message = f"cannot write {tmp_path}/history.db: No space left on device"
     assert trial.admitted == [RunFinished(1.0, "failed", message, Cause.IO)]

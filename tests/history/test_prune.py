@@ -14,21 +14,14 @@ from written_run import write_run
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import OutputId, Pipeline
-from nfrun.history.database import Database
+from nfrun.history.database import PLANS, PREVIEWS, TIMINGS, Database
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.kept_tables import kept_tables, remove_old_inputs, remove_over_budget
 from nfrun.history.prune import PrunePlan, plan_prune
 from nfrun.history.work_dir import LOGS, WorkDir
 
 PAGE = 4096
-_OTHERS = (
-    "inputs/x.arrow",
-    "map/m/1.rows",
-    "map/m/1.partial",
-    "previews/p.json",
-    "code/x.partial",
-    "timings/x.partial",
-)
+_OTHERS = ("inputs/x.arrow", "map/m/1.rows", "map/m/1.partial")
 
 
 class Trial:
@@ -206,13 +199,20 @@ def test_with_everything_of_a_pipeline_other_runs_stay(trial: Trial) -> None:
 
 
 def test_what_is_kept_of_printed_rows_goes_with_all_runs(trial: Trial) -> None:
-    paths = [trial.work.previews_of(name) for name in ("p.yaml", "q.yaml")]
-    paths[0].parent.mkdir(parents=True)
-    for path in paths:
-        path.write_text("rows")
-    assert trial.plan().files == ()
-    assert trial.plan(everything=True, pipeline="q.yaml").files == (paths[1],)
-    assert trial.plan(everything=True).files == tuple(paths)
+    runs = {name: trial.run("a", pipeline=name) for name in ("p.yaml", "q.yaml")}
+    with closing(Database(trial.work, print)) as database:
+        kept = {
+            (what, name): database.kept(what, name)
+            for pipeline, run in runs.items()
+            for what, name in ((PREVIEWS, pipeline), (TIMINGS, pipeline), (PLANS, run.name))
+        }
+        for (what, _), (_, write) in kept.items():
+            write({"of": what})
+        trial.plan(everything=True, pipeline="q.yaml").remove(database)
+        gone = [what for what, (read, _) in kept.items() if not read()]
+        assert gone == [(PREVIEWS, "q.yaml"), (PLANS, runs["q.yaml"].name)]
+        trial.plan(everything=True).remove(database)
+        assert [what for what, (read, _) in kept.items() if read()] == [(TIMINGS, "p.yaml"), (TIMINGS, "q.yaml")]
 
 
 def test_a_table_that_came_back_stays(trial: Trial) -> None:
@@ -248,12 +248,8 @@ def test_files_that_no_journal_names_go_and_logs_stay(trial: Trial, ended: str) 
     for name in ("scratch", LOGS):
         (folder / name).mkdir()
         (folder / name / "x").touch()
-    (trial.work.path / "timings").mkdir()
-    for name in ("p.yaml.json", "p.yaml.json.partial"):
-        (trial.work.path / "timings" / name).touch()
     assert trial.pruned() == [
-        *(f"runs/{folder.name}/{name}" for name in ("a.1.arrow.bad", "b.1.arrow", "b.1.arrow.partial", "scratch")),
-        "timings/p.yaml.json.partial",
+        f"runs/{folder.name}/{name}" for name in ("a.1.arrow.bad", "b.1.arrow", "b.1.arrow.partial", "scratch")
     ]
 
 
@@ -309,9 +305,7 @@ def test_a_hard_linked_file_counts_once_when_its_last_name_goes(trial: Trial) ->
 
 
 @pytest.mark.parametrize("budget", [0, None])
-@pytest.mark.parametrize(
-    "link", ["runs", "runs/{}", "runs/{}/logs", "inputs", "map", "map/m", "previews", "code", "timings", ""]
-)
+@pytest.mark.parametrize("link", ["runs", "runs/{}", "runs/{}/logs", "inputs", "map", "map/m", ""])
 def test_nothing_is_removed_outside_of_the_work_folder(tmp_path: Path, link: str, budget: int | None) -> None:
     trial = Trial(tmp_path / "work")
     run = trial.run("a")

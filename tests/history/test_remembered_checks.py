@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kept_json import kept_in
 
 from nfrun.core.errors import SpecError
 from nfrun.history.cache import remembered_code
-from nfrun.history.cache.remembered_code import _write, restore_checks, save_checks
+from nfrun.history.cache.remembered_code import restore_checks, save_checks
 from nfrun.pipeline_file import schema
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.resolve import resolve
@@ -61,10 +62,11 @@ def problems(file: Path, known: KnownChecks) -> list[str]:
 
 def remembered(file: Path, saved: Path) -> KnownChecks:
     """Check the file, save what is in order, and return what the next run knows."""
-    known = restore_checks(saved)
+    read, write = kept_in(saved)
+    known = restore_checks(read)
     assert problems(file, known) == []
-    save_checks(known, saved)
-    return restore_checks(saved)
+    save_checks(known, write)
+    return restore_checks(read)
 
 
 def refuse(*_: object) -> None:
@@ -74,7 +76,7 @@ def refuse(*_: object) -> None:
 def test_what_is_known_to_be_in_order_is_not_checked_again(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = remembered(file, tmp_path / "code" / "p.checks.json")
+    known = remembered(file, tmp_path / "checks.json")
     monkeypatch.setattr(schema, "fast_validator", refuse)
     monkeypatch.setattr("nfrun.code.names_reader._module", refuse)
     assert problems(file, known) == []
@@ -97,7 +99,7 @@ def test_what_is_known_to_be_in_order_is_not_checked_again(
     ],
 )
 def test_an_edit_of_the_file_is_checked(file: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
-    known = remembered(file, tmp_path / "code" / "p.checks.json")
+    known = remembered(file, tmp_path / "checks.json")
     assert PIPELINE.count(old) == 1
     file.write_text(PIPELINE.replace(old, new))
     before = problems(file, KnownChecks())
@@ -115,7 +117,7 @@ def test_an_edit_of_the_file_is_checked(file: Path, tmp_path: Path, old: str, ne
     ],
 )
 def test_an_edit_of_the_code_is_checked(file: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
-    known = remembered(file, tmp_path / "code" / "p.checks.json")
+    known = remembered(file, tmp_path / "checks.json")
     assert STEPS.count(old) == 1
     file.with_name("steps.py").write_text(STEPS.replace(old, new))
     assert message in problems(file, known)
@@ -123,22 +125,15 @@ def test_an_edit_of_the_code_is_checked(file: Path, tmp_path: Path, old: str, ne
 
 def test_values_that_are_equal_in_python_are_not_mixed_up(file: Path, tmp_path: Path) -> None:
     file.write_text("nodes:\n  a: {run: 'true', retries: 1}\n")
-    known = remembered(file, tmp_path / "code" / "p.checks.json")
+    known = remembered(file, tmp_path / "checks.json")
     file.write_text("nodes:\n  a: {run: 'true', retries: true}\n")
     assert problems(file, known) == problems(file, KnownChecks()) != []
 
 
-def test_a_damaged_file_and_one_of_another_nfrun_count_as_empty(
+def test_what_another_nfrun_has_checked_does_not_count(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = tmp_path / "code" / "p.checks.json"
-    assert remembered(file, saved).digests
-    text = saved.read_text()
-    saved.write_text(text.replace('"digests"', '"digestz"'))
-    assert not restore_checks(saved).digests
-    saved.write_text(text)
+    assert remembered(file, tmp_path / "checks.json").digests
     monkeypatch.setattr(remembered_code, "_reader", lambda: "another")
-    assert not restore_checks(saved).digests
-    assert not restore_checks(tmp_path / "none.json").digests
-    _write(saved, folders={"": [{}, {}]})  # the file about the code, in the place of this one
-    assert not restore_checks(saved).digests
+    assert not restore_checks(kept_in(tmp_path / "checks.json")[0]).digests
+    assert not restore_checks(kept_in(tmp_path / "none.json")[0]).digests

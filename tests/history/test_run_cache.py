@@ -17,7 +17,7 @@ from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import Runner
 from nfrun.history.cache.run_cache import RunCache
-from nfrun.history.database import read_journal
+from nfrun.history.database import Database, read_journal
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir
 from nfrun.tables.store import TableStore
@@ -65,7 +65,7 @@ class Trial:
         folder = work.make_run_folder("1")
         header = RunHeader("1", "p.yaml", 1)
         options = {"fresh": True, "force": (), "keep": True, "fsync": False}
-        self.cache = RunCache(pipeline, plan, work, folder, header, **options, warn=print)
+        self.cache = RunCache(pipeline, plan, Database(work, print), folder, header, **options, warn=print)
         self.listener = Listener(folder)
         self.dispatcher = EventDispatcher([self.listener], print, self.cache.gate)
         self.run = Runner(plan, self.dispatcher.emit)

@@ -1,21 +1,19 @@
-"""The plan of a run in its folder: what is written is read again, and damage gives none."""
+"""The plan of a run in the history: what is written is read again."""
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline, Retry
 from nfrun.core.plan import plan_of
 from nfrun.core.values import replace
-from nfrun.history.run_plan import PLAN, Circumstances, PlannedNode, read_run_plan, write_run_plan
+from nfrun.history.database import DATABASE, Database
+from nfrun.history.run_plan import Circumstances, PlannedNode, RunPlan, read_run_plan, write_run_plan
+from nfrun.history.work_dir import WorkDir
 
 ON = Circumstances(began=1.5, slots=3, executor="auto", keep_going=True, cores=2, memory=1_000, platform="Linux")
 
@@ -28,6 +26,17 @@ def spec(id: str, *inputs: Input, line: int = 1, file: str = "p.yaml", **fields:
 def pipeline(folder: Path, *specs: NodeSpec, **fields: object) -> Pipeline:
     nodes = {each.id: each for each in specs}
     return Pipeline("p.yaml", str(folder), "p", "", {}, {}, nodes, {}, **fields)  # type: ignore[arg-type]
+
+
+def written(work: Path, *parts: Any, **more: Any) -> RunPlan | None:
+    """Write the plan of a run, and read it."""
+    with closing(Database(WorkDir(work), print)) as database:
+        write_run_plan(database, "1-20260101-000000", *parts, ON, **more)
+    return read_run_plan(work / "runs" / "1-20260101-000000")
+
+
+def test_a_run_without_a_plan_has_none(tmp_path: Path) -> None:
+    assert read_run_plan(tmp_path / "runs" / "1-20260101-000000") is None
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -44,11 +53,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         disabled_nodes={"off": spec("off", file=file, line=9)},
     )
     plan = plan_of(found, slots=3, estimated_durations={"a": 0.25})
-    write_run_plan(
-        tmp_path, found, plan, ON, executors={"b": "process"}, redact=lambda text: text.replace("hun", "***")
-    )
-    assert (tmp_path / PLAN).stat().st_mode & 0o777 == 0o600
-    read = read_run_plan(tmp_path)
+    read = written(tmp_path, found, plan, executors={"b": "process"}, redact=lambda text: text.replace("hun", "***"))
     assert read is not None
     assert (read.on, read.budgets) == (ON, {"gpu": Budget(2.0, "2")})
     assert read.nodes["off"] == PlannedNode("off", "sql", file, 9, disabled="its 'if' is false")
@@ -62,52 +67,11 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert read.nodes["a"].output_ids == (OutputId("a", "left"), OutputId("a", "right"))
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version":3}', '{"version":2}', '{"version":2,"on":{"new":1}}'])
-def test_a_damaged_plan_is_none(tmp_path: Path, damage: str) -> None:
-    (tmp_path / PLAN).write_text(damage)
-    assert read_run_plan(tmp_path) is None
-
-
-def test_a_plan_that_is_cut_off_is_none_at_any_length(tmp_path: Path) -> None:
-    found = pipeline(tmp_path, spec("a"))
-    write_run_plan(tmp_path, found, plan_of(found), ON, executors={})
-    whole = (tmp_path / PLAN).read_bytes()
-    assert read_run_plan(tmp_path) is not None
-    for length in range(0, len(whole), 7):
-        (tmp_path / PLAN).write_bytes(whole[:length])
-        assert read_run_plan(tmp_path) is None
-    (tmp_path / PLAN).unlink()
-    assert read_run_plan(tmp_path) is None
-
-
-@given(data=st.data())
-def test_a_plan_with_a_value_of_another_type_is_none_or_as_it_was(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("plan")
-    budgets = {"gpu": Budget(2.0, "2")}
-    nodes = spec("a", amounts={"gpu": 1.0}, retry=Retry(1)), spec("b", Input("x", OutputId("a")), timeout=1.0)
-    found = pipeline(folder, *nodes, budgets=budgets)
-    write_run_plan(folder, found, plan_of(found), ON, executors={"a": "process"})
-    document = json.loads((folder / PLAN).read_text())
-    place: Any = document
-    while isinstance(place, dict | list) and place:
-        holder, key = place, data.draw(st.sampled_from([*place] if isinstance(place, dict) else [*range(len(place))]))
-        place = holder[key]
-    holder[key] = data.draw(st.sampled_from([None, "text", 7, [], {}, [1], {"a": 1}, True]))
-    (folder / PLAN).write_text(json.dumps(document))
-    read = read_run_plan(folder)
-    if read is not None:
-        assert all(isinstance(node.line, int) and isinstance(node.kind, str) for node in read.nodes.values())
-        assert all(isinstance(text, str) for text in (*read.texts, *read.texts.values()))
-
-
 def test_of_a_program_only_the_lines_of_nodes_are_kept(tmp_path: Path) -> None:
     program = tmp_path / "build.py"
     program.write_text('password = "tops3cret"\np.sql(\n    "a",\n    "select 1",\n)\nlogin(password)\n')
     found = pipeline(tmp_path, spec("a", file=str(program), line=2))
-    write_run_plan(tmp_path, found, plan_of(found), ON, executors={})
-    assert "tops3cret" not in (tmp_path / PLAN).read_text()
-    read = read_run_plan(tmp_path)
+    read = written(tmp_path, found, plan_of(found), executors={})
+    assert b"tops3cret" not in (tmp_path / DATABASE).read_bytes()
     assert read is not None
     assert read.texts[str(program)].split("\n") == ["", "p.sql(", '    "a",', '    "select 1",', ")", "", ""]

@@ -235,7 +235,6 @@ def test_pipelines_of_one_name_in_two_folders_are_two_pipelines(tmp_path: Path) 
     work = WorkDir(tmp_path / "w")
     with started(work, "x/p.yaml") as one, started(work, "y/p.yaml") as two:
         assert (one.number, two.number) == (1, 2)
-    assert work.timings(pipeline(tmp_path / "x")) != work.timings(pipeline(tmp_path / "y"))
 
 
 def test_a_run_of_an_older_version_and_one_of_this_keep_each_other_out(tmp_path: Path) -> None:
@@ -284,7 +283,7 @@ def test_a_run_waits_for_another_one_and_says_so_once(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_for_a_file_is_no_error(tmp_path: Path, name: str) -> None:
     work = WorkDir(tmp_path / "w")
     with started(work, name) as start:
-        assert work.timings(pipeline(tmp_path, name)).name.endswith(".json")
+        assert start.number == 1
     with started(work, name) as following:
         assert following.number == start.number + 1
 

@@ -20,8 +20,9 @@ from recorded_lines import lines_of, rewrite_lines
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import plan_of
+from nfrun.history.database import Database
 from nfrun.history.journal import RecordedNode
-from nfrun.history.run_plan import Circumstances, write_run_plan
+from nfrun.history.run_plan import Circumstances, read_run_plan, write_run_plan
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.page.recorded_trace import recorded_trace
 from nfrun.lookback.page.run_data import run_data
@@ -141,7 +142,14 @@ def test_a_run_under_way_says_what_it_waits_for(tmp_path: Path) -> None:
     with kept.running(1, at=time.time() - 2, nodes=[finished("a", **at)]) as folder:
         nodes = {name: NodeSpec(name, "sql", "", (), {}, (), needs, {}) for name, needs in (("a", ()), ("b", ("a",)))}
         pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {})
-        write_run_plan(folder, pipeline, plan_of(pipeline, slots=2), Circumstances(slots=2), executors={})
+        write_run_plan(
+            Database(kept.work, print),
+            folder.name,
+            pipeline,
+            plan_of(pipeline, slots=2),
+            Circumstances(slots=2),
+            executors={},
+        )
         document = data(kept.work.path)
     found = by_id(document)["b"]
     assert (found["status"], found["started"], found["because"]) == ("not_ended", 1.0, "it is under way")
@@ -200,8 +208,8 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
     (tmp_path / "steps.py").write_text(SECRET_STEPS)
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--keep-going", "-q"]
     run_nfrun(command, cwd=tmp_path, env={**os.environ, "TOKEN": "hunter22"})
-    (plan,) = (tmp_path / ".nfrun").glob("runs/*/plan.json")
-    assert "hunter22" not in plan.read_text()
+    (run,) = (tmp_path / ".nfrun" / "runs").iterdir()
+    assert "hunter22" not in repr(read_run_plan(run))
     document = data(tmp_path / ".nfrun", None, "hunter22", "22334455")
     nodes = by_id(document)
     assert "hunter22" not in json.dumps(document)
@@ -256,7 +264,14 @@ def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp
     pipeline = Pipeline(
         "p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {}, **last, disabled={"off": "why"}, disabled_nodes=off
     )
-    write_run_plan(folder, pipeline, plan_of(pipeline, slots=2), Circumstances(slots=2), executors={})
+    write_run_plan(
+        Database(kept.work, print),
+        folder.name,
+        pipeline,
+        plan_of(pipeline, slots=2),
+        Circumstances(slots=2),
+        executors={},
+    )
     document = data(kept.work.path)
     path = document["run"]["critical_path"]
     assert (path["nodes"], path["seconds"]) == (["b"], 3.0)
@@ -279,9 +294,8 @@ def test_what_nfrun_itself_cost_in_a_sentence(tmp_path: Path) -> None:
     assert cost["text"] == "nfrun itself took 750 ms of the 2.00 s of the run."
     on = Circumstances(began=START - 0.25, slots=2)
     pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, {}, {})
-    write_run_plan(
-        kept.work.path / "runs" / find_run(kept.work, None).id, pipeline, plan_of(pipeline), on, executors={}
-    )
+    run = find_run(kept.work, None).id
+    write_run_plan(Database(kept.work, print), run, pipeline, plan_of(pipeline), on, executors={})
     assert data(kept.work.path)["run"]["overhead"]["text"] == (
         "nfrun itself took 1.00 s: 250 ms to start, before the run began, and 750 ms of the 2.00 s of the run."
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kept_json import kept_in
 
 from nfrun.core.errors import SpecError, one_line
 from nfrun.history.cache.remembered_code import restore_checks, save_checks
@@ -459,8 +460,8 @@ def test_checks_are_looked_at_before_a_run(check: str, told: str) -> None:
 def test_what_is_in_order_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     text, known = HEAD + "  b: {sql: select id from a, inputs: a}\n", KnownChecks()
     assert planned(text, known) == []
-    save_checks(known, Path("saved.json"))
-    known = restore_checks(Path("saved.json"))
+    save_checks(known, kept_in(Path("saved.json"))[1])
+    known = restore_checks(kept_in(Path("saved.json"))[0])
     calls: list[str] = []
     asked = sql_check.columns_of_query
     monkeypatch.setattr(sql_check, "columns_of_query", lambda node, *more: calls.append(node.id) or asked(node, *more))
@@ -479,10 +480,11 @@ def test_a_pipeline_that_is_in_order_imports_neither_pyarrow_nor_duckdb() -> Non
         KnownChecks(),
     )
     assert planned(text, known) == []
-    save_checks(known, Path("saved.json"))
+    save_checks(known, kept_in(Path("saved.json"))[1])
     code = (
-        "import sys; from pathlib import Path; from nfrun.pipeline_file.resolve import resolve;"
-        "from nfrun.history.cache.remembered_code import restore_checks; known = restore_checks(Path('saved.json'));"
+        "import json, sys; from pathlib import Path; from nfrun.pipeline_file.resolve import resolve;"
+        "from nfrun.history.cache.remembered_code import restore_checks; "
+        "known = restore_checks(lambda: json.load(open('saved.json')));"
         "resolve(Path('p.yaml'), given={}, params_file=None, environ={}, run_id='r', known=known, columns=True);"
         "print(known.is_new, {'pyarrow', 'duckdb'} & {*sys.modules})"
     )

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edit import PIPELINE, Edit
 
 from nfrun.core.plan import plan_of
 from nfrun.history.cache.run_cache import forecast
+from nfrun.history.database import Database
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import RunOptions
@@ -131,5 +133,6 @@ def planned(folder: Path, options: Mapping[str, Any]) -> dict[str, str]:
         run_id="plan",
         to_run=False,
     ).pipeline
-    decisions = forecast(pipeline, plan_of(pipeline), WorkDir.of_pipeline(pipeline, None), pytest.fail)
+    with closing(Database(WorkDir.of_pipeline(pipeline, None))) as database:
+        decisions = forecast(pipeline, plan_of(pipeline), database, pytest.fail)
     return {name: decision.reason for name, decision in decisions.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_json import kept_in
 
 import nfrun.system.checksums
 from nfrun.system.checksums import FileChecksums, RememberedChecksums, file_checksum
@@ -41,7 +40,7 @@ class Trial:
 
     def run(self, *, verify: bool = False) -> tuple[str, int]:
         """Do what a run does: return the checksum of the file, and how often it was read for that."""
-        memory, self.read = RememberedChecksums(self.memory, verify=verify), 0
+        memory, self.read = RememberedChecksums(*kept_in(self.memory), verify=verify), 0
         checksums = FileChecksums(memory)
         found = checksums.of(self.path)
         assert checksums.of(self.path) == found
@@ -101,7 +100,7 @@ def test_a_file_that_was_changed_less_than_two_seconds_ago_is_not_remembered(
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(trial: Trial) -> None:
     trial.during = lambda: trial.path.write_bytes(b"3" * 100)
-    memory = RememberedChecksums(trial.memory)
+    memory = RememberedChecksums(*kept_in(trial.memory))
     FileChecksums(memory).of(trial.path)
     memory.save()
     trial.during = lambda: None
@@ -119,39 +118,13 @@ def test_a_file_whose_writers_cannot_be_known_is_remembered(trial: Trial, monkey
     assert [trial.run()[1] for _ in range(2)] == [1, 0]
 
 
-DAMAGED: list[Callable[[bytes], bytes]] = [
-    lambda data: b"",
-    lambda data: data[:-10],
-    lambda data: data.replace(b"100", b"101"),
-    lambda data: b"\xff" + data,
-    lambda data: data.partition(b"\n")[0] + b"\n[1]\n",
-    lambda data: b"{" * 10_000,
-]
-
-
-@pytest.mark.parametrize("damage", DAMAGED)
-def test_damaged_checksums_are_ignored(trial: Trial, damage: Callable[[bytes], bytes]) -> None:
-    known = trial.run()[0]
-    data = trial.memory.read_bytes()
-    trial.memory.unlink()
-    trial.memory.write_bytes(damage(data))
-    assert trial.run() == (known, 1)
-    assert trial.run() == (known, 0)
-
-
-def test_a_pipe_in_place_of_the_checksums_is_ignored(trial: Trial) -> None:
-    os.mkfifo(trial.memory)
-    memory = RememberedChecksums(trial.memory)
-    assert FileChecksums(memory).of(trial.path)
-
-
 def test_the_longest_unused_files_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nfrun.system.checksums._MOST", 2)
-    memory = RememberedChecksums(tmp_path / "m")
+    memory = RememberedChecksums(*kept_in(tmp_path / "m"))
     for inode in (1, 2, 1, 3):
         memory.put((0, inode), (1, 2, 3), str(inode))
     memory.save()
-    again = RememberedChecksums(tmp_path / "m")
+    again = RememberedChecksums(*kept_in(tmp_path / "m"))
     found: list[Any] = [again.get((0, inode), (1, 2, 3)) for inode in (1, 2, 3)]
     assert found == ["1", None, "3"]
 
@@ -178,37 +151,11 @@ def test_files_in_memory_are_ordinary_ones() -> None:
 
 
 def test_two_runs_at_once_both_add_what_they_have_learned(tmp_path: Path) -> None:
-    memories = [RememberedChecksums(tmp_path / "m") for _ in range(3)]
-    assert memories[0].get((0, 1), (1, 2, 3)) is None, "it has read the file"
+    memories = [RememberedChecksums(*kept_in(tmp_path / "m")) for _ in range(3)]
+    assert memories[0].get((0, 1), (1, 2, 3)) is None, "it has read what is kept"
     memories[1].put((0, 1), (1, 2, 3), "one")
     memories[0].put((0, 2), (1, 2, 3), "two")
     for memory in memories:
         memory.save()
-    again = RememberedChecksums(tmp_path / "m")
+    again = RememberedChecksums(*kept_in(tmp_path / "m"))
     assert [again.get((0, inode), (1, 2, 3)) for inode in (1, 2)] == ["one", "two"]
-    assert [path.name for path in tmp_path.iterdir()] == ["m"]
-
-
-def test_many_runs_that_save_at_once_leave_an_intact_file(tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from nfrun.system.checksums import RememberedChecksums\n"
-        "for turn in range(30):\n"
-        "    memory = RememberedChecksums(Path(sys.argv[1]))\n"
-        "    assert memory.get((0, 0), (0, 0, 0)) == 'first', turn\n"
-        "    memory.put((int(sys.argv[2]), turn), (1, 2, 3), 'x' * 1_000)\n"
-        "    memory.save()\n"
-    )
-    first = RememberedChecksums(tmp_path / "m")
-    first.put((0, 0), (0, 0, 0), "first")
-    first.save()
-    command = [sys.executable, "-c", program, str(tmp_path / "m")]
-    processes = [subprocess.Popen([*command, str(number)]) for number in range(1, 4)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert [path.name for path in tmp_path.iterdir()] == ["m"]
-
-
-def test_a_work_folder_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
-    memory = RememberedChecksums(tmp_path / ".nfrun" / "m")
-    memory.put((0, 1), (1, 2, 3), "one")
-    memory.save()
-    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,7 @@ class JournalWriter:
             self._write_ready(self._waiting.pop(key, []))
 
     def _end(self, event: RunFinished) -> None:
-        """Write the last line and close the journal. A run whose journal lacks a node does not end with `ok`."""
+        """Write the last line. A run whose journal lacks a node does not end with `ok`."""
         lacking, self._ended = self._ended, {}
         cancelled = [NodeCancelled(ended.at, node, _NOT_WRITTEN) for node, ended in lacking.items()]
         self._admitted += cancelled
@@ -223,15 +223,14 @@ class JournalWriter:
         if gone := self._find_gone():
             event = replace(event.with_error(gone), error=str(gone))  # other errors follow from this one
         try:
-            with closing(self._journal):
-                if not self.error:
-                    self._write_lines()
-                    if lacking and event.status == "ok":
-                        raise LookupError(f"it lacks {', '.join(lacking)}")
-                    at, found = time.time(), list(self._status.values())
-                    counts = {status: found.count(status) for status in STATUSES}
-                    counts |= {status: found.count(status) for status in (NOT_SELECTED,) if status in found}
-                    self._journal.ended(event.status, at=at, duration=event.at, counts=counts, error=event.error)
+            if not self.error:
+                self._write_lines()
+                if lacking and event.status == "ok":
+                    raise LookupError(f"it lacks {', '.join(lacking)}")
+                at, found = time.time(), list(self._status.values())
+                counts = {status: found.count(status) for status in STATUSES}
+                counts |= {status: found.count(status) for status in (NOT_SELECTED,) if status in found}
+                self._journal.ended(event.status, at=at, duration=event.at, counts=counts, error=event.error)
         except Exception as error:
             self._fail(error)
         self.end = event.with_error(self.error) if self.error else event

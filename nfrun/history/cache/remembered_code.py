@@ -7,8 +7,7 @@ code has changed, and is computed anew otherwise.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from typing import Any
 import nfrun
 from nfrun.code.fingerprint import FolderCode
 from nfrun.pipeline_file.known_checks import KnownChecks
-from nfrun.system.checksums import bytes_checksum, read_checked, text_checksum, write_checked
+from nfrun.system.checksums import bytes_checksum, text_checksum
 
-_WHAT = "code"
+Read = Callable[[], dict[str, Any]]  # as `Database.kept` returns it, and so is the other
+Write = Callable[[Any], object]
 # The packages of nfrun that read code, and the modules that they import of others.
 _READERS = (
     *("code/*.py", "code/facts/*.py", "core/pipeline.py", "core/text.py", "core/values.py"),
@@ -26,48 +26,39 @@ _READERS = (
 )
 
 
-def restore_code(code: FolderCode, path: Path, folders: Iterable[str] = ()) -> None:
-    """Let `code` know what an earlier run has saved at `path`, of the pipeline's folder and of other `folders`.
-
-    A missing, damaged or old file counts as empty.
-    """
-    with suppress(OSError, ValueError, RecursionError):
-        saved = _read(path).get("folders", {})
-        for folder in saved.keys() & {"", *folders}:
-            code.of(folder).known.restore(saved[folder])
+def restore_code(code: FolderCode, read: Read, folders: Iterable[str] = ()) -> None:
+    """Let `code` know what an earlier run has saved, of the pipeline's folder and of other `folders`."""
+    saved = _saved(read).get("folders", {})
+    for folder in saved.keys() & {"", *folders}:
+        code.of(folder).known.restore(saved[folder])
 
 
-def save_code(code: FolderCode, path: Path) -> None:
-    """Save what `code` has read, if the file does not have it. Raises OSError."""
+def save_code(code: FolderCode, write: Write) -> None:
+    """Save what `code` has read, if that is not saved yet."""
     if any(one.known.is_new for one in code.known.values()):
         found = {folder: one.known.as_json() for folder, one in code.known.items()}
         if folders := {folder: known for folder, known in found.items() if known}:
-            _write(path, folders=folders)
+            write({"reader": _reader(), "folders": folders})
 
 
-def restore_checks(path: Path) -> KnownChecks:
-    """Return the checks that an earlier run has saved at `path`. A missing, damaged or old file counts as empty."""
+def restore_checks(read: Read) -> KnownChecks:
+    """Return the checks that an earlier run has saved."""
     known = KnownChecks()
-    with suppress(OSError, ValueError, RecursionError):
-        if saved := _read(path).get("checks"):
-            known.restore(saved)
+    if saved := _saved(read).get("checks"):
+        known.restore(saved)
     return known
 
 
-def save_checks(known: KnownChecks, path: Path) -> None:
-    """Save the checks, if the file does not have them. Raises OSError."""
+def save_checks(known: KnownChecks, write: Write) -> None:
+    """Save the checks, if they are not saved yet."""
     if known.is_new or known.modules.is_new:
-        _write(path, checks=known.as_json())
+        write({"reader": _reader(), "checks": known.as_json()})
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what `_write` has written with the same code of nfrun, {} if it is damaged or of another one."""
-    saved = read_checked(path, _WHAT)
+def _saved(read: Read) -> dict[str, Any]:
+    """Return what was saved with the same code of nfrun, {} if it is of another one."""
+    saved = read()
     return saved if saved.get("reader") == _reader() else {}
-
-
-def _write(path: Path, **found: Any) -> None:
-    write_checked(path, _WHAT, {"reader": _reader(), **found})
 
 
 @cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -27,7 +27,7 @@ from nfrun.history.cache.kept_rows import RowFolders
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.remembered_code import restore_code, save_code
 from nfrun.history.cache.reuse_decision import ReuseDecision, SelectedInputs, decide_reuse, find_selected_inputs
-from nfrun.history.database import Database, Journal
+from nfrun.history.database import CHECKSUMS, CODE, Database, Journal
 from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.kept_tables import (
     MAP,
@@ -39,7 +39,6 @@ from nfrun.history.kept_tables import (
     remove_unrecorded,
 )
 from nfrun.history.run_history import RunHistory
-from nfrun.history.work_dir import CHECKSUMS, WorkDir
 from nfrun.nodes.folders import folders_of
 from nfrun.system.atomic_files import remove, sync
 from nfrun.system.checksums import FileChecksums, RememberedChecksums
@@ -67,7 +66,7 @@ class RunCache:
         self,
         pipeline: Pipeline,
         plan: Plan,
-        work: WorkDir,
+        database: Database,
         folder: Path,
         started: RunHeader,
         *,
@@ -82,26 +81,25 @@ class RunCache:
         selected: Collection[str] | None = None,
     ) -> None:
         self._pipeline, self._folder, self._fresh = pipeline, folder, fresh
+        self._database, work, name = database, database.work, started.pipeline
         self._keep, self._budget, self._store = keep, budget, started.store
         self.over_budget: tuple[int, int] | None = None
         self._keys = CacheKeys(pipeline)
         self.code, folders = self._keys.code, folders_of(pipeline.nodes.values())
         if not verify:
-            restore_code(self.code, work.code(pipeline), folders)
-        self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
+            restore_code(self.code, database.kept(CODE, name)[0], folders)
+        self._checksums = RememberedChecksums(*database.kept(CHECKSUMS), verify=verify)
         checksums = FileChecksums(self._checksums)
         self.watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
-        self._database = Database(work, warn)
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
         def read_history() -> RunHistory:
-            name, profile = work.pipeline_name(pipeline), pipeline.profile
-            return RunHistory(self._database, name, warn=warn, keep_bad=True, checksum=checksums.of, profile=profile)
+            profile = pipeline.profile
+            return RunHistory(database, name, warn=warn, keep_bad=True, checksum=checksums.of, profile=profile)
 
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         with ExitStack() as on_error:
-            on_error.callback(self._database.close)
             self._inputs, self.plan = SelectedInputs(), plan
             if not fresh or selected is not None:
                 self._history = read_history()
@@ -112,14 +110,13 @@ class RunCache:
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
                 for parent in (folder, folder.parent, work.path, *work.above):
                     sync(parent)
-            with suppress(OSError):  # the next run reads the code again
-                save_code(self.code, work.code(pipeline))
+            save_code(self.code, database.kept(CODE, name)[1])
             on_error.pop_all()
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
         self._writer.leave_out(self.plan.not_selected, {**self._inputs.given, **self._inputs.sources})
         self._writer.warn = warn
         self._journal = journal
-        self._work, self._warn, self._name, self._number = work, warn, started.pipeline, started.number
+        self._work, self._warn, self._name, self._number = work, warn, name, started.number
         self._is_forced = lambda node: fresh or node in force
         self._has_ended = self._is_refused = False
 
@@ -213,14 +210,12 @@ class RunCache:
         self._is_refused = True
 
     def close(self) -> None:
-        """Close the journal of a run that had no end, put the run into the index, and save checksums of large files."""
-        self._journal.close()
+        """Close the journal, and save checksums of large files."""
+        self._checksums.save()
         if self._is_refused:
             self._database.remove([self._folder.name])
             remove(self._folder, ignore_errors=True)
-        self._database.close()
-        with suppress(OSError):  # the next run reads them again
-            self._checksums.save()
+        self._journal.close()
 
     def _reason(self, node: str) -> str:
         if self._fresh:
@@ -321,7 +316,7 @@ class RunCache:
 def forecast(
     pipeline: Pipeline,
     plan: Plan,
-    work: WorkDir,
+    database: Database,
     warn: Callable[[str], None],
     *,
     force: Collection[str] = (),
@@ -332,21 +327,19 @@ def forecast(
 
     Raises OSError, and SelectionError if what the selected nodes read of the others is not there.
     """
-    keys = CacheKeys(pipeline)
+    work, keys, folders = database.work, CacheKeys(pipeline), folders_of(pipeline.nodes.values())
+    name, profile = work.pipeline_name(pipeline), pipeline.profile
     if not verify:
-        restore_code(keys.code, work.code(pipeline), folders_of(pipeline.nodes.values()))
-    checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
-    folders = folders_of(pipeline.nodes.values())
+        restore_code(keys.code, database.kept(CODE, name)[0], folders)
+    checksums = FileChecksums(RememberedChecksums(*database.kept(CHECKSUMS), verify=verify))
     watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
-    with closing(Database(work)) as database:
-        name, profile = work.pipeline_name(pipeline), pipeline.profile
-        history = RunHistory(database, name, warn=warn, keep_bad=False, checksum=checksums.of, profile=profile)
-        observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
-        found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
-        if selected is not None:
-            find_selected_inputs(pipeline, selected, found, history)
-        if any(spec.map is not None for spec in pipeline.nodes.values()):
-            from nfrun.history.cache.kept_rows import with_row_counts
+    history = RunHistory(database, name, warn=warn, keep_bad=False, checksum=checksums.of, profile=profile)
+    observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
+    found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
+    if selected is not None:
+        find_selected_inputs(pipeline, selected, found, history)
+    if any(spec.map is not None for spec in pipeline.nodes.values()):
+        from nfrun.history.cache.kept_rows import with_row_counts
 
-            found = with_row_counts(found, pipeline, keys, observed, work.path / MAP)
-        return found
+        found = with_row_counts(found, pipeline, keys, observed, work.path / MAP)
+    return found

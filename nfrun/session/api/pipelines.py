@@ -157,7 +157,7 @@ class RunnablePipeline(ABC):
     def _read(self, profile: str = "") -> Pipeline:
         """Read and check the pipeline. Raises SpecError."""
         built, file = self._built(), self._file()
-        known, _ = known_checks(file, None)  # of runs in the usual work folder
+        known = known_checks(file, None)  # of runs in the usual work folder
         functions = FunctionLookup(file.absolute().parent, known=known.modules, given=functions_of(built))
         document = None if built is None else built.document
         return read_pipeline(file, functions, profile=profile, known=known, document=document)[0]

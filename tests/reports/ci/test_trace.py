@@ -15,6 +15,7 @@ from made_run import ERROR, HOSTILE, LOST, pipeline, plan
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.values import replace
+from nfrun.history.database import Database
 from nfrun.history.journal import RecordedNode
 from nfrun.history.run_plan import Circumstances, write_run_plan
 from nfrun.lookback.page.recorded_trace import recorded_trace
@@ -59,7 +60,8 @@ def kept(tmp_path: Path) -> Kept:
 def trace_of(kept: Kept, nodes: Iterable[Node] = NODES, status: str = "failed") -> str:
     header = {"pipeline": f"{HOSTILE.replace('/', '')}.yaml", "command": ("nfrun", HOSTILE), "profile": HOSTILE}
     folder = kept.add(1, status, nodes=nodes, duration=2.8, counts={"ok": 4} if status else {}, **header)
-    write_run_plan(folder, pipeline(), plan(), Circumstances(slots=2), executors={"checked": "process"})
+    database = Database(kept.work, print)
+    write_run_plan(database, folder.name, pipeline(), plan(), Circumstances(slots=2), executors={"checked": "process"})
     return recorded_trace(find_run(kept.work, None), str)
 
 
