@@ -96,10 +96,10 @@ def may_change(body: ast.AST, symbols: Symbols) -> bool:
     """
     if isinstance(body, ast.ClassDef) and body.keywords:
         return True
-    return changes(body, symbols) if isinstance(body, _SCOPES) else _is_object(body, symbols)
+    return changes(body) if isinstance(body, _SCOPES) else _is_object(body, symbols)
 
 
-def changes(code: ast.AST, symbols: Symbols, made: Set[str] = frozenset()) -> bool:
+def changes(code: ast.AST, made: Set[str] = frozenset()) -> bool:
     """Return whether code may change an object other than lists, mappings and sets that it has made itself.
 
     `made` are the names of those that the code around it has made. A variable may have another one from elsewhere.
@@ -118,10 +118,9 @@ def changes(code: ast.AST, symbols: Symbols, made: Set[str] = frozenset()) -> bo
                 return True
             case ast.Attribute(ast.Name(name), _, ast.Store()) if name in itself:
                 continue
-        roots = (root for root in _changed(part, MUTATORS | REMOVERS) if _name_of(root) not in here)
-        if any(not _is_data(root, symbols) for root in roots):
+        if any(_name_of(root) not in here for root in _changed(part, MUTATORS | REMOVERS)):
             return True
-    return any(changes(part, symbols, here) for part in own if isinstance(part, _SCOPES))
+    return any(changes(part, here) for part in own if isinstance(part, _SCOPES))
 
 
 def may_keep(body: ast.AST) -> bool:
@@ -181,13 +180,6 @@ def _own_parts(code: ast.AST) -> Iterator[ast.AST]:
 
 def _is_new(value: ast.expr | None) -> bool:
     return isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
-
-
-def _is_data(root: ast.AST, symbols: Symbols) -> bool:
-    """Return whether this is a variable of the module with something that a call has made and nothing changes."""
-    found = symbols.definitions.get(_name_of(root), ())
-    made = all(isinstance(getattr(each.body, "value", None), ast.Call) for each in found)
-    return bool(found) and made and not any(_is_object(each.body, symbols) for each in found)
 
 
 def _changed(part: ast.AST, methods: Set[str]) -> Iterator[ast.AST]:

@@ -9,7 +9,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from nfrun.code.missing_imports import shown_file
 from nfrun.code.module_finder import OURS, find_module, is_installed
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature, module_from_json, to_json
 from nfrun.core.text import closest_match, ellipsize
@@ -219,7 +218,8 @@ class FunctionLookup:
         return LookupResult(f"there is no module '{ellipsize(module)}'", hint)
 
     def _shown(self, origin: str) -> str:
-        return shown_file(Path(origin), self.base or self.folder)
+        file, folder = Path(origin), self.base or self.folder
+        return str(file.relative_to(folder)) if file.is_relative_to(folder) else "/".join(file.parts[-2:])
 
 
 def _modules_in(folders: Iterable[Path]) -> list[str]:

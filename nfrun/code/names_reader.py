@@ -39,13 +39,9 @@ def read_names(data: bytes, origin: str, file: str, package: str) -> ModuleNames
         compile(tree, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
         _TREES[origin] = data, tree
         module = _module(tree, file, package)
-        module.loads = None if finds_modules_itself(data) else [*always_imported(tree.body, package)]
+        finds_modules = any(word in data for word in _FINDERS)
+        module.loads = None if finds_modules else [*always_imported(tree.body, package)]
         return module
-
-
-def finds_modules_itself(source: bytes) -> bool:
-    """Return whether code may change how modules are found."""
-    return any(word in source for word in _FINDERS)
 
 
 @contextmanager

@@ -436,7 +436,7 @@ class ReachedCode:
 
     def _changes_others(self, module: str, symbols: Symbols, part: ast.AST) -> bool:
         """Return whether code that runs on import may change an object that other code uses."""
-        if registers(part) or changes(part, symbols):
+        if registers(part) or changes(part):
             return True
         items = [] if only_reads(part) else self._follow(module, symbols, uses(part, symbols.package))
         return any(self._may_change(*item) for item, _ in self._reach(items, skip=_ON_IMPORT)) or any(

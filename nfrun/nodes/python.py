@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import PROGRAM, FunctionLookup
-from nfrun.code.missing_imports import import_hint
+from nfrun.code.install_hints import import_hint
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.output_types import TABLE

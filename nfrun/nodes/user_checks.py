@@ -40,14 +40,6 @@ def node_of(check: Check, node: NodeSpec) -> NodeSpec:
     )
 
 
-def nodes_of_checks(node: NodeSpec) -> Iterator[NodeSpec]:
-    """Yield nodes that do what those checks of a node do that call functions of the user."""
-    for contract in node.contracts.values():
-        for check in contract.checks:
-            if check.kind in KINDS and KINDS[check.kind].runs.calls_code and isinstance(check.value, str):
-                yield node_of(check, node)
-
-
 def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[Problem]:
     """Yield what reading the code of a check shows: there is no such function, or it does not take these values."""
     if check.kind != PYTHON.name:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nfrun.code.distributions import Distributions
 from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.code.missing_imports import MissingImports, import_hint, install_hint
+from nfrun.code.install_hints import install_hint
 from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -19,7 +19,7 @@ from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.nodes.external_files import is_written_before, missing_files, unwaited_files
 from nfrun.nodes.folders import folder_of, may_exist
 from nfrun.nodes.registry import kind_of
-from nfrun.nodes.user_checks import missing_for, nodes_of_checks
+from nfrun.nodes.user_checks import missing_for
 from nfrun.pipeline_file.contracts import checks_path
 from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.file_search import inner_folder
@@ -100,18 +100,12 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
 def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
     """Yield the warnings about the code that the nodes reach. Reads all code. Files are shown relative to `base`."""
     nodes = {name: spec for name, spec in pipeline.nodes.items() if kind_of(spec).runs.calls_code}
-    checks = [node for spec in pipeline.nodes.values() for node in nodes_of_checks(spec)]
-    if not nodes and not checks:
+    if not nodes:
         return
     from nfrun.code.fingerprint import Fingerprints
 
     code = Fingerprints(Path(pipeline.folder), base)
-    missing = MissingImports(code)
     facts = {name: kind_of(spec).code.facts(spec, code) for name, spec in nodes.items()}
-    for spec in (*nodes.values(), *checks):
-        for module, where in missing.of(kind_of(spec).code.reached(spec, code)):
-            what = f"{where} imports '{module}', which is not installed"
-            yield Diagnostic(spec.source, what, import_hint(module, Path(pipeline.folder)))
     for name, found in facts.items():
         spec = nodes[name]
         for fact in found.global_state if spec.executor == "thread" else ():

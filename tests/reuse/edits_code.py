@@ -473,6 +473,12 @@ class M(type):
  def __init__(c, *a): T.append(c)
 class C(metaclass=M): x = 1
 def f(): return {'a': T[0].x}
+
+## a schema that is made of another one, by a method that may change that
+import pyarrow as pa
+S = pa.schema([('a', pa.int64())])
+N = S.append(pa.field('b1', pa.int64()))
+def f(): return {'a': len(S)}
 """
 
 # The edit replaces 3 by 4, unless the row says otherwise.
@@ -611,12 +617,6 @@ import pyarrow as pa
 T = ['x', 'y']
 N = pa.schema([(x, pa.int64()) for x in T], {'a': '3'})
 def f(): return {'a': len(T)}
-
-## another schema that is made of one
-import pyarrow as pa
-S = pa.schema([('a', pa.int64())])
-N = S.append(pa.field('b3', pa.int64()))
-def f(): return {'a': len(S)}
 
 ## another array that is made of one
 import numpy as np
