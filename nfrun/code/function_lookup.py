@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -36,43 +36,18 @@ class LookupResult:
     likely: Signature | None = None
 
 
-class KnownModules:
-    """Keeps the bindings of modules, as JSON, by their files. `is_new`: there is some that no earlier run had."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, tuple[str, Any]] = {}  # the checksum of the file, and what it binds
-        self.is_new = False
-
-    def get(self, file: str, checksum: str) -> Any:
-        """Return what the module in a file with this checksum binds, None if it is not known."""
-        known, binds = self._found.get(file, ("", None))
-        return binds if known == checksum else None
-
-    def add(self, file: str, checksum: str, binds: Any) -> None:
-        """Keep what the module in a file binds."""
-        self._found[file] = checksum, binds
-        self.is_new = True
-
-    def as_json(self) -> Mapping[str, Any]:
-        """Return all as JSON, for `restore` in a later run of the same nfrun and Python."""
-        return self._found
-
-    def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `as_json` has returned."""
-        self._found.update({file: (checksum, binds) for file, (checksum, binds) in saved.items()})
-
-
 @mutable
 class FunctionLookup:
     """Looks up functions, and reads each module once. `folder` is searched before `sys.path`.
 
-    Messages name files relative to `base`, the folder of the pipeline, if that is another one. What is `known` of
-    modules is not read again while their files are the same. `given` are the functions of `PROGRAM`.
+    Messages name files relative to `base`, the folder of the pipeline, if that is another one. What modules bind
+    is `known`, with the checksums of their files, and is not read again while these are the same. `given` are the
+    functions of `PROGRAM`.
     """
 
     folder: Path
     base: Path | None = None
-    known: KnownModules = field(default_factory=KnownModules)
+    known: dict[str, Sequence[Any]] = field(default_factory=dict)
     given: Mapping[str, LookupResult] = field(default_factory=dict)
     _modules: dict[str, ModuleNames | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
@@ -187,13 +162,14 @@ class FunctionLookup:
             data = Path(spec.origin).read_bytes()
             checksum = bytes_checksum(data)
             shown = self._shown(spec.origin)
-            if (binds := self.known.get(spec.origin, checksum)) is not None and binds[0] == shown:
+            known, binds = self.known.get(spec.origin, ("", [""]))
+            if (known, binds[0]) == (checksum, shown):
                 return module_from_json(binds)
             from nfrun.code.names_reader import read_names  # needed only where a file is new
 
             package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
             found = read_names(data, spec.origin, shown, package)
-            self.known.add(spec.origin, checksum, to_json(found))
+            self.known[spec.origin] = [checksum, to_json(found)]
             return found
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""

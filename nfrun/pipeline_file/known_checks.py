@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nfrun.code.function_lookup import KnownModules
 from nfrun.core.values import field, mutable
 from nfrun.system.checksums import text_checksum
 
@@ -16,12 +15,17 @@ _MOST = 200  # contents: those of the files that a pipeline includes, and of som
 class KnownChecks:
     """Contents that were checked and are in order: documents, and what the columns of pipelines depend on.
 
-    `modules` are what modules bind. `is_new`: a content is among them that was not taken over from an earlier run.
+    `modules` are what modules bind, as `FunctionLookup` keeps it.
     """
 
-    modules: KnownModules = field(default_factory=KnownModules)
+    modules: dict[str, Sequence[Any]] = field(default_factory=dict)
     digests: dict[str, None] = field(default_factory=dict)  # the latest last
-    is_new: bool = False
+    saved: Mapping[str, Any] = field(default_factory=lambda: {"digests": [], "modules": {}})  # by an earlier run
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is something that no earlier run has saved."""
+        return self.as_json() != self.saved
 
     def has(self, content: str) -> bool:
         """Return whether this content is in order."""
@@ -30,13 +34,13 @@ class KnownChecks:
     def keep(self, content: str) -> None:
         """Keep that this content is in order."""
         self.digests[text_checksum(content)] = None
-        self.is_new = True
 
     def as_json(self) -> dict[str, Any]:
         """Return all as JSON, for `restore` in a later run of the same nfrun and Python."""
-        return {"digests": [*self.digests][-_MOST:], "modules": self.modules.as_json()}
+        return {"digests": [*self.digests][-_MOST:], "modules": dict(self.modules)}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take over what `as_json` has returned."""
+        self.saved = saved
         self.digests.update(dict.fromkeys(saved.get("digests", ())))  # an older nfrun has saved others
-        self.modules.restore(saved["modules"])
+        self.modules.update(saved["modules"])

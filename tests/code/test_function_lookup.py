@@ -298,8 +298,7 @@ def test_what_is_found_once_is_the_same_when_it_is_remembered(folder: Path) -> N
     (folder / "steps.py").write_text(source)
     first = FunctionLookup(folder)
     found = [first.find("steps", name) for name in ("f", "C")]
-    known = first.known
-    known.restore(json.loads(json.dumps(known.as_json())))
+    known = json.loads(json.dumps(first.known))
     again = FunctionLookup(folder, known=known)
     assert [again.find("steps", name) for name in ("f", "C")] == found
     assert found[0].likely is not None and found[0].signature is None

@@ -51,7 +51,7 @@ def restore_checks(read: Read) -> KnownChecks:
 
 def save_checks(known: KnownChecks, write: Write) -> None:
     """Save the checks, if they are not saved yet."""
-    if known.is_new or known.modules.is_new:
+    if known.is_new:
         write({"reader": _reader(), "checks": known.as_json()})
 
 
