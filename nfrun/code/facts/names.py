@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from nfrun.code.bindings import FUNCTIONS, Imported, argument_names, binds, body_of, scope
+from nfrun.code.bindings import Function, Imported, argument_names, binds, body_of, scope
 from nfrun.code.fingerprint import Fingerprints
 
 Scope: TypeAlias = Mapping[str, str]  # what local names stand for; "" if that is unknown
@@ -40,13 +40,23 @@ class Names:
     def __init__(self, code: Fingerprints) -> None:
         self._code = code
         self._found: dict[tuple[str, str], str] = {}
-        self._scopes: dict[int, Scope] = {}  # by the id of a function
 
-    def scope_in(self, function: ast.AST, outer: Scope, module: str, package: str) -> Scope:
-        """Return what the names inside of a function stand for, which is always the same for it."""
-        if id(function) not in self._scopes:
-            self._scopes[id(function)] = inner_scope(function, outer, module, self, package)
-        return self._scopes[id(function)]
+    def scope_in(self, function: Function, outer: Scope, module: str, package: str) -> Scope:
+        """Return what the names inside of a function stand for: those of `outer` and its own."""
+        own = dict.fromkeys(argument_names(function), "")
+        values: dict[str, list[ast.expr | None]] = {}
+        is_global: set[str] = set()
+        for node in scope(body_of(function)):
+            if isinstance(node, ast.Global):
+                is_global.update(node.names)
+            own.update((name, self.imported(imported) if imported else "") for name, imported in binds(node, package))
+            for name, value in _bound_values(node):
+                values.setdefault(name, []).append(value)
+        inside = {name: meaning for name, meaning in {**outer, **own}.items() if name not in is_global}
+        for name, bound in values.items():
+            if len(bound) == 1 and bound[0] is not None and inside.get(name) == "":
+                inside[name] = self.of(bound[0], module, inside)
+        return inside
 
     def of(self, expression: ast.AST, module: str, local: Scope) -> str:
         """Return what a name, its attributes or a call stand for in a module; "" if that is unknown."""
@@ -86,9 +96,9 @@ class Names:
         value = getattr(definitions[0].body, "value", None)
         return (module, value) if value is not None and _is_lone_target(definitions[0].body) else None
 
-    def imported(self, imported: Imported, rest: str = "") -> str:
+    def imported(self, imported: Imported) -> str:
         """Return what a name stands for that an import binds."""
-        return self._imported(imported, rest, _LONGEST)
+        return self._imported(imported, "", _LONGEST)
 
     def _resolve(self, module: str, path: str, steps: int) -> str:
         head, rest = _split(path)
@@ -137,26 +147,6 @@ class Names:
                 break
             module, path = f"{module}.{head}", rest.removeprefix(".")
         return (self._resolve(module, path, steps) or f"{module}:{path}") if path else f"{module}:"
-
-
-def inner_scope(function: ast.AST, outer: Scope, module: str, names: Names, package: str) -> Scope:
-    """Return what the names inside of a function stand for: those of `outer` and its own."""
-    if not isinstance(function, (*FUNCTIONS, ast.Lambda)):
-        return outer
-    own = dict.fromkeys(argument_names(function), "")
-    values: dict[str, list[ast.expr | None]] = {}
-    is_global: set[str] = set()
-    for node in scope(body_of(function)):
-        if isinstance(node, ast.Global):
-            is_global.update(node.names)
-        own.update((name, names.imported(imported) if imported else "") for name, imported in binds(node, package))
-        for name, value in _bound_values(node):
-            values.setdefault(name, []).append(value)
-    inside = {name: meaning for name, meaning in {**outer, **own}.items() if name not in is_global}
-    for name, bound in values.items():
-        if len(bound) == 1 and bound[0] is not None and inside.get(name) == "":
-            inside[name] = names.of(bound[0], module, inside)
-    return inside
 
 
 def _bound_values(node: ast.AST) -> Iterable[tuple[str, ast.expr | None]]:
