@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import field, fields, frozen
+from nfrun.core.values import fields, frozen
 
 
 @frozen
@@ -57,15 +57,17 @@ class CodeFacts:
     written: Sequence[str] = ()
     asks_times: bool = False
     commands: Sequence[Command] = ()
-    assigned: Mapping[str, CodeFact] = field(default_factory=dict)
-    read: Mapping[str, CodeFact] = field(default_factory=dict)
+    assigned: Sequence[CodeFact] = ()
+    read: Sequence[CodeFact] = ()
 
 
 NO_FACTS = CodeFacts()
-# Fields that are not plain JSON: lists, with the class of their items, and facts by variable.
-_FACTS = ("global_state", "clocks", "draws", "local_time", "network", "unknown_files", "unknown_outputs")
+# Fields that are not plain JSON, with the class of their items.
+_FACTS = (
+    *("global_state", "clocks", "draws", "local_time", "network", "unknown_files", "unknown_outputs"),
+    *("assigned", "read"),
+)
 _KINDS: Mapping[str, Callable[..., Any]] = {**dict.fromkeys(_FACTS, CodeFact), "commands": Command}
-_VARIABLES = {"assigned", "read"}
 
 
 @frozen
@@ -90,16 +92,17 @@ def shared_variables(facts: Mapping[str, CodeFacts], folders: Mapping[str, str] 
 
     `facts` are those of all nodes, and `folders` the folders of their files: different ones share no modules.
     """
-    writers: dict[tuple[str, str], list[str]] = {}  # by folder and variable
+    writers: dict[tuple[str, str], dict[str, CodeFact]] = {}  # by folder and variable, and by node
     for node, found in facts.items():
-        for variable in found.assigned:
-            writers.setdefault((folders.get(node, ""), variable), []).append(node)
+        for fact in found.assigned:
+            writers.setdefault((folders.get(node, ""), fact.what), {})[node] = fact
     shared: dict[str, SharedVariable] = {}
     for node, found in facts.items():
-        for variable, read in found.read.items() if writers else ():
-            others = [other for other in writers.get((folders.get(node, ""), variable), ()) if other != node]
-            if others and node not in shared:
-                shared[node] = SharedVariable(read, others[0], facts[others[0]].assigned[variable])
+        for read in found.read if writers else ():
+            others = writers.get((folders.get(node, ""), read.what), {})
+            other = next((other for other in others if other != node), None)
+            if other is not None and node not in shared:
+                shared[node] = SharedVariable(read, other, others[other])
     return shared
 
 
@@ -110,7 +113,6 @@ def facts_to_json(facts: CodeFacts) -> dict[str, Any]:
     """Return the facts that there are as JSON, for `facts_from_json`."""
     found: dict[str, Any] = {each.name: getattr(facts, each.name) for each in fields(facts)}
     found |= {name: [_to_json(part) for part in found[name]] for name in _KINDS}
-    found |= {name: {variable: fact.where for variable, fact in found[name].items()} for name in _VARIABLES}
     return {name: value for name, value in found.items() if value}
 
 
@@ -120,8 +122,6 @@ def facts_from_json(saved: Mapping[str, Any]) -> CodeFacts:
     for name, value in saved.items():
         if name in _KINDS:
             found[name] = [_KINDS[name](*part) for part in value]
-        elif name in _VARIABLES:
-            found[name] = {variable: CodeFact(variable, where) for variable, where in value.items()}
     return CodeFacts(**found)
 
 

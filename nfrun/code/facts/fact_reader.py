@@ -44,7 +44,7 @@ class FactReader:
             draws=_unique(time.draws for time in times),
             local_time=_unique(time.local_time for time in times),
             assigned=_assigned(":".join(start), by_name),
-            read={variable: fact for findings in reversed(by_name) for variable, fact in findings.read.items()},
+            read=_unique([*findings.read.values()] for findings in by_name),
         )
 
     def _findings(self, groups: Iterable[Sequence[Statement]]) -> Sequence[Findings]:
@@ -81,16 +81,11 @@ def _unique(lists: Iterator[Sequence[CodeFact]]) -> Sequence[CodeFact]:
     return list(facts.values())
 
 
-def _assigned(start: str, found: Sequence[Findings]) -> Mapping[str, CodeFact]:
+def _assigned(start: str, found: Sequence[Findings]) -> Sequence[CodeFact]:
     """Return the variables that a function assigns. `found` is what statements show that it reaches by name.
 
     What only decorators assign at the top of modules is the same in all nodes.
     """
     used = {name for findings in found for name in findings.used if name != findings.function}
     on_import = {name for findings in found for name in findings.decorating} - used - {start}
-    return {
-        name: fact
-        for findings in reversed(found)
-        if findings.function not in on_import
-        for name, fact in findings.assigned.items()
-    }
+    return _unique([*each.assigned.values()] for each in found if each.function not in on_import)
