@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nfrun.code.facts.code_facts import CodeFact, CodeFacts
-from nfrun.code.facts.named_files import with_files
+from nfrun.code.facts.named_files import NodeFiles
 from nfrun.code.facts.names import Names
 from nfrun.code.facts.path_terms import Findings
 from nfrun.code.facts.statement_reader import StatementReader
@@ -32,7 +32,7 @@ class FactReader:
         found = self._findings(self._code.reached(*start))
         if start not in self._facts:
             self._facts[start] = self._merged(start, found)
-        return with_files(self._facts[start], self._code, found, ":".join(start), arguments)
+        return NodeFiles(self._code, found, ":".join(start), arguments).added_to(self._facts[start])
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
         by_name = self._findings(self._code.reached_by_name(*start))

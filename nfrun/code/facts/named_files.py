@@ -41,6 +41,7 @@ _LONGEST = 4096  # bytes of a path
 _LONGEST_TEXT = 50_000  # letters of a text that is put together
 _WORD = re.compile(r"\w{2,30}")
 _WRITES = ("written", "appended")  # uses of a file whose name may be any word
+_MOVING = ("os.chdir", "os.fchdir", "contextlib.chdir")
 _FEW = 12  # words of a text in which one may be the folder of another
 _SPLIT = re.compile(r"""(?:[\s;|&<>()\[\]'"=,]|\$\w*\$)+""")
 _STRINGS = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"]|"")*)\"""")
@@ -51,21 +52,6 @@ _TABLE_VALUE = re.compile(r"\b(?:(?:from|join)\s+|read_\w+\s*\(\s*\[?\s*)[?$]", 
 _LOCAL = re.compile(r"^(?:file://|(?:sqlite|duckdb)(?:\+\w+)?:///)(?=.)")
 _NO_NAME = re.compile(r"://|[\0\n]|^[./]*$|^:memory:$")
 _ANYWHERE = re.compile(r"/?\*|/+(?:proc|sys|dev)(?:/|$)")  # how names begin that tell nothing, or are of the system
-
-
-def with_files(
-    facts: CodeFacts, code: Fingerprints, found: Sequence[Findings], start: str, arguments: Mapping[str, Any]
-) -> CodeFacts:
-    """Add the files to `facts` that a function may name, read or write, and the calls whose paths are not known.
-
-    `found` is what all statements show that the function `start` ("steps:load") reaches, and `arguments` are the values
-    that it is called with.
-    """
-    return _NodeFiles(code, found, start, arguments, is_moving=any(map(_moves, facts.global_state))).added_to(facts)
-
-
-def _moves(fact: CodeFact) -> bool:
-    return fact.what in ("os.chdir", "os.fchdir", "contextlib.chdir")
 
 
 class _Values:
@@ -237,17 +223,16 @@ def _path(parts: Sequence[str]) -> str:
     return found if "/" in found or found[:1] in (ANY, "~") else f"./{found}"
 
 
-class _NodeFiles:
-    def __init__(
-        self,
-        code: Fingerprints,
-        found: Sequence[Findings],
-        start: str,
-        arguments: Mapping[str, Any],
-        *,
-        is_moving: bool,
-    ) -> None:
-        self._code, self._found, self._arguments, self._is_moving = code, found, arguments, is_moving
+class NodeFiles:
+    """Finds the files that a function may name, read or write, and the calls whose paths are not known.
+
+    `found` is what all statements show that the function `start` ("steps:load") reaches, and `arguments` are the values
+    that it is called with.
+    """
+
+    def __init__(self, code: Fingerprints, found: Sequence[Findings], start: str, arguments: Mapping[str, Any]) -> None:
+        self._code, self._found, self._arguments = code, found, arguments
+        self._is_moving = False  # it changes the working directory
         self._values = _Values(found, start, arguments)
         self._files: dict[str, None] = {}
         self._copied: list[str] = []  # what queries write
@@ -258,6 +243,8 @@ class _NodeFiles:
         self._search: tuple[str, ...] = ()  # folders in which DuckDB looks for files, too
 
     def added_to(self, facts: CodeFacts) -> CodeFacts:
+        """Return the facts of the function with those about files."""
+        self._is_moving = any(fact.what in _MOVING for fact in facts.global_state)
         calls = [call for terms in self._found for call in terms.calls]
         starts_processes = any(call.kind == "processes" for call in calls)
         calls = [call for call in calls if starts_processes or call.kind != "opener"]

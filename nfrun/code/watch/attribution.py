@@ -64,14 +64,13 @@ class Attribution:
         self._take = take
         self._inside = tuple([f"{own}/" for own in (folder, *others)])
         self._seen: dict[str, list[SharedObservation]] = {}
-        self._modules: Mapping[str, _Module] | None = None  # found when needed: few runs open files in shared code
         self.imported_before: Collection[ModuleType] = ()
         self._lock = threading.RLock()
 
     def prepare(self) -> None:
         """Read which code the nodes share, for `shared_with`: while they run, other threads read code."""
         with self._lock:
-            self._indexed()
+            self._modules  # noqa: B018
 
     def shared_with(self, node: str, known: int) -> Sequence[SharedObservation]:
         """Return what was used until now in code that the node shares, without the first `known` ones."""
@@ -83,17 +82,9 @@ class Attribution:
         """Return the observation of an attempt at the node, with what was opened in code that the node shares."""
         with self._lock:
             self._take_new()
-            return self._completed(node, own)
-
-    def _take_new(self) -> None:
-        for shared in self._take():
-            for name in self._concerned(shared):
-                self._seen.setdefault(name, []).append(shared)
-
-    def _completed(self, node: str, own: Observation | None) -> Observation:
-        if self.imported_before and (why := self._shared_with_program(node)):
-            own = replace(own or _NOTHING, obstacle=why)
-        others = self._seen.get(node, ())
+            others = [*self._seen.get(node, ())]
+            if self.imported_before and (why := self._shared_with_program(node)):
+                own = replace(own or _NOTHING, obstacle=why)
         if own is None and not others:
             return _NOTHING
         own = own or _NOTHING
@@ -111,6 +102,11 @@ class Attribution:
             obstacle = f"it connects to {', '.join(told)}"
         return Observation(reads, writes, tuple(hosts), obstacle)
 
+    def _take_new(self) -> None:
+        for shared in self._take():
+            for name in self._concerned(shared):
+                self._seen.setdefault(name, []).append(shared)
+
     def _concerned(self, shared: SharedObservation) -> set[str]:
         """Return the nodes for which the observation counts."""
         if not shared.lines:
@@ -118,7 +114,7 @@ class Attribution:
         found: set[str] = set()
         is_known = False
         for i, (file, line) in enumerate(shared.lines):
-            module = self._indexed().get(file)
+            module = self._modules.get(file)
             if module is None:
                 continue
             is_known = True
@@ -138,7 +134,7 @@ class Attribution:
 
     def _shared_with_program(self, node: str) -> str:
         """Return why the code of a node may have used older code, or files that were read before the run."""
-        for file, module in self._indexed().items():
+        for file, module in self._modules.items():
             if node in module.nodes and not file.startswith(self._inside) and file in self._files_before:
                 return f"its code uses {ellipsize(file, MOST_SHOWN)}, which the program had imported before the run"
         return ""
@@ -147,13 +143,9 @@ class Attribution:
     def _files_before(self) -> set[str]:
         return {getattr(module, "__file__", None) or "" for module in self.imported_before}
 
-    def _indexed(self) -> Mapping[str, _Module]:
-        if self._modules is None:
-            self._modules = self._index()
-        return self._modules
-
-    def _index(self) -> dict[str, _Module]:
-        """Return the modules by file."""
+    @cached_property
+    def _modules(self) -> Mapping[str, _Module]:
+        """The modules by file. Found when needed: few runs open files in shared code."""
         groups: dict[int, tuple[Sequence[Statement], list[str]]] = {}
         for node in self._names:
             for group in self._reached(node):

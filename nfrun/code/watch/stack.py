@@ -82,17 +82,12 @@ class Stacks:
     def _kind_of(self, file: str) -> int:
         kind = self._kinds.get(file)
         if kind is None:
-            kind = self._kinds[file] = self._kind(file)
+            is_library = file.startswith("<") or is_installed(Path(os.path.abspath(file)), self._folder)
+            kind = _LIBRARY if is_library else _PROJECT
+            if file.startswith(f"{_NFRUN}/"):
+                kind = _CALLER if file in _CALLERS else _OURS
+            self._kinds[file] = kind
         return kind
-
-    def _kind(self, file: str) -> int:
-        if file in _CALLERS:
-            return _CALLER
-        if file.startswith(f"{_NFRUN}/"):
-            return _OURS
-        if file.startswith("<") or is_installed(Path(os.path.abspath(file)), self._folder):
-            return _LIBRARY
-        return _PROJECT
 
 
 def _loads_code(frame: FrameType, path: str | None) -> bool:
