@@ -179,7 +179,15 @@ def _is_literal(call: ast.Call | None) -> bool:
     given = _given(call)
     if len(given) > 1 and isinstance(given[1], ast.Name | ast.JoinedStr):  # relation.query("t", text)
         return False
-    return any(isinstance(part, ast.Constant) for part in given[:1])
+    return any(isinstance(part, ast.Constant) or _has_literal_names(part) for part in given[:1])
+
+
+def _has_literal_names(text: ast.expr) -> bool:
+    """Return whether what is computed in an f-string stands inside of quotes, where it can name no variable."""
+    if not isinstance(text, ast.JoinedStr):
+        return False
+    parts = (str(part.value) if isinstance(part, ast.Constant) else "\0" for part in text.values)
+    return "\0" not in re.sub("'[^']*'", "", "".join(parts))
 
 
 def _names_module(call: ast.Call | None) -> bool:
