@@ -17,7 +17,6 @@ from nfrun.core.values import frozen
 from nfrun.system.atomic_files import PARTIAL, remove, sync
 from nfrun.system.checksums import file_checksum, text_checksum
 
-_FILES = ("file", "program")
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -48,35 +47,22 @@ def content_of(path: Path, checksum: Callable[[Path], str] = file_checksum) -> C
         if not stat.S_ISREG(found.st_mode):
             raise NotKeepable(f"'{path.name}' is not an ordinary file")
         return Content(checksum(path), found.st_size, is_executable=bool(found.st_mode & _EXECUTABLE))
-    entries = layout_of(path)
+    entries: list[list[object]] = []  # the path in it, and `file`, `program`, `folder`, or `link` and its target
     size = 0
-    for entry in entries:
-        if entry[1] in _FILES:
-            file = path / str(entry[0])
-            length = file.stat().st_size
-            size += length
-            entry += [length, checksum(file)]
-    files = sum(entry[1] in _FILES for entry in entries)
-    return Content(text_checksum(json.dumps(entries)), size, files)
-
-
-def layout_of(folder: Path) -> list[list[object]]:
-    """Return what is in a folder, in order: the path in it, and `file`, `program`, `folder`, or `link` and its target.
-
-    Raises NotKeepable as `content_of` does, and OSError.
-    """
-    found: list[list[object]] = []
-    for name, entry in _entries(folder):
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if stat.S_ISLNK(mode):
-            found.append([name, "link", _target(folder, name)])
-        elif stat.S_ISDIR(mode):
-            found.append([name, "folder"])
-        elif stat.S_ISREG(mode):
-            found.append([name, "program" if mode & _EXECUTABLE else "file"])
+    for name, entry in _entries(path):
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            entries.append([name, "link", _target(path, name)])
+        elif stat.S_ISDIR(status.st_mode):
+            entries.append([name, "folder"])
+        elif stat.S_ISREG(status.st_mode):
+            kind = "program" if status.st_mode & _EXECUTABLE else "file"
+            entries.append([name, kind, status.st_size, checksum(path / name)])
+            size += status.st_size
         else:
-            raise NotKeepable(f"'{folder.name}/{name}' is not an ordinary file")
-    return found
+            raise NotKeepable(f"'{path.name}/{name}' is not an ordinary file")
+    files = sum(each[1] in ("file", "program") for each in entries)
+    return Content(text_checksum(json.dumps(entries)), size, files)
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -173,7 +173,11 @@ def separate_streams(redacting: RedactingFilter | None) -> Iterator[tuple[IO[str
     Streams that the caller has put in place of `sys.stdout` or `sys.stderr` are used as they are: if they have no
     descriptor, only the yielded streams are redacted. `redacting` is None if there are no secrets.
     """
-    with _empty_stdin(), _separate_stdout() as results, _redact_stderr(redacting) as fallback:
+    with ExitStack() as stack:
+        nothing = stack.enter_context(open(os.devnull, "rb"))  # noqa: PTH123
+        stack.enter_context(_redirected([0], nothing.fileno()))
+        results = stack.enter_context(_separate_stdout())
+        fallback = stack.enter_context(_redact_stderr(redacting))
         try:
             yield results, fallback
         finally:
@@ -182,12 +186,6 @@ def separate_streams(redacting: RedactingFilter | None) -> Iterator[tuple[IO[str
                 with suppress(OSError, ValueError):
                     if stream is not None:
                         stream.flush()
-
-
-@contextmanager
-def _empty_stdin() -> Iterator[None]:
-    with open(os.devnull, "rb") as nothing, _redirected([0], nothing.fileno()):  # noqa: PTH123
-        yield
 
 
 @contextmanager

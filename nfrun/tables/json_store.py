@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.tables.json_values import encode_json
+from nfrun.tables.plain_arrays import is_text
 from nfrun.tables.store import TableStore
-from nfrun.tables.stored_form import as_stored
+from nfrun.tables.stored_form import as_stored, in_stream
 
 
 class JsonStore(TableStore):
@@ -40,8 +41,8 @@ def to_json(table: pa.Table) -> str:
     """Return the table as a JSON document. `from_json` restores a table with the same types and the same digest.
 
     `schema` is the serialized Arrow schema in base64; `rows` is the number of rows; `columns` has a list of values for
-    each column. A column without an exact JSON form (times, decimals, bytes, dictionaries, one with NaN or infinity) is
-    one string: its Arrow IPC stream in base64.
+    each column of texts, numbers or booleans. Any other one, and one with NaN or infinity, is one string: its Arrow IPC
+    stream in base64.
     """
     schema = base64.b64encode(table.schema.serialize()).decode()
     columns = ",".join(_column(table, i) for i in range(table.num_columns))
@@ -54,34 +55,19 @@ def from_json(text: str) -> pa.Table:
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"])))
     if not len(schema):  # a table without columns still has a number of rows
         return pa.table({"": pa.nulls(document["rows"])}, metadata=schema.metadata).select([])
-    columns = [_array(values, field.type) for values, field in zip(document["columns"], schema, strict=True)]
+    columns = [
+        pa.ipc.open_stream(base64.b64decode(values)).read_all().column(0)
+        if isinstance(values, str)
+        else pa.array(values, field.type)
+        for values, field in zip(document["columns"], schema, strict=True)
+    ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _column(table: pa.Table, index: int) -> str:
     alone = table.select([index])
-    # ValueError: NaN or infinity, a struct with two fields of the same name, or a string that is not UTF-8.
-    with suppress(ValueError):
-        if _is_plain(alone.schema.types[0]):
+    kind = alone.schema.types[0]
+    if is_text(kind) or pt.is_boolean(kind) or pt.is_integer(kind) or pt.is_float32(kind) or pt.is_float64(kind):
+        with suppress(ValueError):  # NaN or infinity, or a string that is not UTF-8
             return encode_json(alone.column(0).to_pylist())
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, alone.schema) as writer:
-        writer.write_table(alone)
-    return f'"{base64.b64encode(sink.getvalue()).decode()}"'
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    if isinstance(values, str):
-        return pa.ipc.open_stream(base64.b64decode(values)).read_all().column(0)
-    return pa.array(values, kind)
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    """Return whether JSON represents values of the type without conversion."""
-    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
-        return _is_plain(kind.value_type)
-    if pt.is_struct(kind):
-        return all(_is_plain(field.type) for field in kind)
-    texts = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
-    numbers = pt.is_boolean(kind) or pt.is_integer(kind) or pt.is_float32(kind) or pt.is_float64(kind)
-    return bool(texts or numbers or pt.is_null(kind))
+    return f'"{base64.b64encode(in_stream(alone)).decode()}"'

@@ -182,10 +182,15 @@ def frozen(table: pa.Table) -> pa.Table:
 
 def copied(table: pa.Table) -> pa.Table:
     """Return the table in new memory, with the extension types that are registered now."""
+    return pa.ipc.open_stream(in_stream(table)).read_all()
+
+
+def in_stream(table: pa.Table) -> pa.Buffer:
+    """Return the bytes of the table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return pa.ipc.open_stream(sink.getvalue()).read_all()
+    return sink.getvalue()
 
 
 def _shareable_columns(table: pa.Table) -> list[int]:
