@@ -24,7 +24,7 @@ from nfrun.system.checksums import layout_checksum
 from nfrun.system.os_errors import reason
 from nfrun.system.std_streams import named_descriptor
 from nfrun.tables import formats
-from nfrun.tables.contracts.type_names import OTHERS, instead_of, parse_type
+from nfrun.tables.contracts.type_names import OTHERS, is_read, parse_type
 from nfrun.tables.csv_options import ASIDE, BAD_ROWS, CSV_OPTIONS, REJECTED, CsvOptions, wrong_option
 from nfrun.tables.formats import folder_hint, local_source, resolve_files
 
@@ -97,9 +97,9 @@ def added_outputs(with_: Mapping[str, Any]) -> tuple[str, ...]:
 def _check_types(node: NodeSpec, format: str) -> Iterator[Problem]:
     """Check that text of this format is read as the types of the schema."""
     for name, text in _typed(node).items():
-        if instead := instead_of(parse_type(text)[0], format):
+        if not is_read(parse_type(text)[0], format):
             what = f"{format} cannot be read as {ellipsize(text)}"
-            yield Problem(("schema", name), what, f"read it as {instead}")
+            yield Problem(("schema", name), what, "read it as another type, such as string, and cast it in a query")
 
 
 def _is_by_file(node: NodeSpec) -> bool:

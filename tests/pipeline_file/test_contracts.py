@@ -229,7 +229,7 @@ nodes:
     ]
 
 
-APART = "read it as a string, and take it apart in a query"
+APART = "read it as another type, such as string, and cast it in a query"
 ALL = "at most 100%: of all rows"
 
 
@@ -240,13 +240,13 @@ ALL = "at most 100%: of all rows"
         ("read: a.tsv.gz, schema: {x: list?}", f"2:35: csv cannot be read as list?: {APART}"),
         (
             "read: a.csv, schema: {x: 'decimal64(9, 2)'}",
-            "2:32: csv cannot be read as decimal64(9, 2): read it as decimal128",
+            f"2:32: csv cannot be read as decimal64(9, 2): {APART}",
         ),
         ("read: a.csv, schema: {x: integer, y: 'decimal128(9, 2)'}", ""),
-        ("read: a, with: {format: csv}, schema: {x: float16}", "2:49: csv cannot be read as float16: read it as float"),
+        ("read: a, with: {format: csv}, schema: {x: float16}", f"2:49: csv cannot be read as float16: {APART}"),
         (
             "read: a.jsonl, outputs: {a: {schema: {x: 'list<duration[s]>'}}}",
-            "2:48: jsonl cannot be read as list<duration[s]>: read it as int64",
+            f"2:48: jsonl cannot be read as list<duration[s]>: {APART}",
         ),
         ("read: a.jsonl, schema: {x: 'list<struct<a: int64>>'}", ""),
         ("read: a.parquet, schema: {x: list<int64>}", ""),

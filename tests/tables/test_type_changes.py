@@ -28,7 +28,7 @@ from nfrun.nodes.data_frames import as_frames
 from nfrun.nodes.returned_tables import to_table
 from nfrun.nodes.sql_tables import arrow_table, sliced
 from nfrun.tables.contracts.column_types import is_same_zone
-from nfrun.tables.contracts.type_names import TypeNameError, instead_of, parse_type
+from nfrun.tables.contracts.type_names import TypeNameError, is_read, parse_type
 from nfrun.tables.file_io import read_table, write_table
 from nfrun.tables.formats import FormatError
 from nfrun.tables.stored_form import as_stored
@@ -359,4 +359,4 @@ def is_readable(type_: pa.DataType, ending: str) -> bool:
     except TypeNameError:
         return False
     times = ending == "jsonl" and (pt.is_time(type_) or pt.is_date64(type_) or pt.is_duration(type_))
-    return text and not times and not instead_of(name, ending) and not pt.is_null(type_)
+    return text and not times and is_read(name, ending) and not pt.is_null(type_)

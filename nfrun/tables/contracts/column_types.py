@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.tables.contracts.type_names import DECIMALS, OTHERS, PLAIN, TypeName, parse_type
+from nfrun.tables.contracts.type_names import DECIMALS, OTHERS, TypeName, parse_type
 from nfrun.tables.json_values import is_bytes
 from nfrun.tables.plain_arrays import held_type, is_list, is_text
 
@@ -34,7 +34,7 @@ _FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
 }
 # What a family is where text is read.
 _READ_AS = {
-    "integer": "int64", "number": "double", "string": "utf8", "boolean": "bool", "date": "date32",
+    "integer": "int64", "number": "double", "boolean": "bool", "date": "date32", "timestamp": "timestamp[us]",
 }  # fmt: skip
 
 
@@ -112,15 +112,12 @@ def arrow_type(name: TypeName) -> pa.DataType | None:
         return getattr(pa, name.name)(*name.arguments)
     if name.name == "fixed_size_binary":
         return pa.binary(name.arguments[0])
-    if name.arguments and name.name not in ("date32", "date64"):
-        unit, *zone = name.arguments
-        return getattr(pa, name.name)(unit, *zone)
-    if name.name == "timestamp":
-        return pa.timestamp("us")
-    if name.name == "binary":
-        return pa.binary()
-    known = PLAIN.get(_READ_AS.get(name.name, name.name))
-    return getattr(pa, known)() if known else None
+    if len(name.arguments) > 1:
+        return pa.timestamp(*name.arguments)
+    alias = f"{name.name}[{name.arguments[0]}]" if name.arguments else _READ_AS.get(name.name, name.name)
+    with suppress(ValueError):
+        return pa.type_for_alias(alias)
+    return None
 
 
 def _nested_type(name: TypeName) -> pa.DataType | None:

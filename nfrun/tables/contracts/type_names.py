@@ -14,17 +14,12 @@ from nfrun.core.values import frozen
 
 FAMILIES = ("integer", "number", "string", "boolean", "date", "timestamp", "binary", "list", "struct", "any")
 
-# Names without arguments, by the name of the function of pyarrow that makes the type.
-PLAIN = {
-    "null": "null", "bool": "bool_",
-    "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
-    "uint8": "uint8", "uint16": "uint16", "uint32": "uint32", "uint64": "uint64",
-    "halffloat": "float16", "float16": "float16", "float": "float32", "float32": "float32",
-    "double": "float64", "float64": "float64",
-    "utf8": "string", "large_string": "large_string", "string_view": "string_view",
-    "large_binary": "large_binary", "binary_view": "binary_view",
-    "date32": "date32", "date64": "date64", "month_day_nano_interval": "month_day_nano_interval",
-}  # fmt: skip
+# Names without arguments.
+PLAIN = (
+    *("null", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("halffloat", "float16", "float", "float32", "double", "float64", "utf8", "large_string", "string_view"),
+    *("large_binary", "binary_view", "date32", "date64", "month_day_nano_interval"),
+)
 # The units that a type takes between brackets.
 UNITS = {
     "date32": ("day",), "date64": ("ms",), "time32": ("s", "ms"), "time64": ("us", "ns"),
@@ -191,25 +186,21 @@ def _number(text: str, whole: str) -> int:
 
 # ------------------------------------------------------------------ text that is read
 
-_TAKEN_APART = "a string, and take it apart in a query"
-_INSTEAD = {  # by format and type: what it is read as
-    "csv": {
-        **{"halffloat": "float", "float16": "float", "string_view": "string", "binary_view": "binary"},
-        **{"decimal32": "decimal128", "decimal64": "decimal128", "decimal256": "decimal128"},
-        **dict.fromkeys((*NESTED, "month_day_nano_interval"), _TAKEN_APART),
-    },
-    "jsonl": {
-        **{"halffloat": "float", "float16": "float", "duration": "int64", "fixed_size_binary": "binary"},
-        **dict.fromkeys(("large_list", "list_view", "large_list_view", "fixed_size_list"), "list"),
-        **{"map": "struct", "dictionary": "string", "month_day_nano_interval": "string"},
-    },
+# Types as which text is not read, by format.
+_NOT_READ = {
+    "csv": (
+        *("halffloat", "float16", "string_view", "binary_view", "decimal32", "decimal64", "decimal256"),
+        *(*NESTED, "month_day_nano_interval"),
+    ),
+    "jsonl": (
+        *("halffloat", "float16", "duration", "fixed_size_binary", "month_day_nano_interval", "map", "dictionary"),
+        *("large_list", "list_view", "large_list_view", "fixed_size_list"),
+    ),
 }
 
 
-def instead_of(type_: TypeName, format: str) -> str:
-    """Return as what text of this format is read if not as this type, "" if it is read as it."""
+def is_read(type_: TypeName, format: str) -> bool:
+    """Return whether text of this format is read as this type."""
     if type_.name == "dictionary" and format == "csv":
-        (_, values), (_, indices) = type_.inner
-        return "" if indices.name == "int32" else f"dictionary<values={values.name}, indices=int32>"
-    instead = _INSTEAD.get(format, {}).get(type_.name, "")
-    return instead or next(filter(None, (instead_of(inner, format) for _, inner in type_.inner)), "")
+        return type_.inner[1][1].name == "int32"
+    return type_.name not in _NOT_READ.get(format, ()) and all(is_read(inner, format) for _, inner in type_.inner)
