@@ -81,7 +81,6 @@ def with_file_name(table: pa.Table, name: str) -> pa.Table:
 Read = Callable[[Types, bool], pa.Table]
 
 _ZONED = r"[T ]\d\d[:\d.]*(Z|[+-]\d\d(:?\d\d)?)$"
-_FIRST = 1 << 16  # bytes
 _EXACT = float(1 << 53)  # up to here, a double holds each whole number
 _DIGITS = 38  # of a decimal128
 _WHOLE = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
@@ -94,52 +93,28 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
     numbers beyond int64 are uint64 or decimals. Raises ValueError for times that have a zone against their type, or
     none, and for a whole number that would become another one among fractions.
     """
-    first = _first_columns(open_file)
-    times = {name: type_ for name, type_ in {**first, **types}.items() if pt.is_timestamp(type_)}
-    times |= {name: type_ for name, type_ in types.items() if pt.is_date(type_) or pt.is_time(type_)}
-    table = _with_times(read, times, [*types, *first], types)
-    nested = {
+    given = {
+        name: type_ for name, type_ in types.items() if pt.is_timestamp(type_) or pt.is_date(type_) or pt.is_time(type_)
+    }
+    table = read({**types, **dict.fromkeys(given, pa.string())}, False)
+    for name, type_ in given.items():
+        texts = table.column(name)
+        if pt.is_timestamp(type_):
+            _zoned(name, type_, texts, True)
+        column = times_of_day(texts, type_) if pt.is_time(type_) else texts.cast(type_)
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    times = {
         field.name: field.type
         for field in table.schema
-        if any(map(pt.is_timestamp, _leaf_types(field.type))) and field.name not in times
+        if any(map(pt.is_timestamp, _leaf_types(field.type))) and field.name not in given
     }
-    if nested:
-        texts = read({name: with_inner_types(type_, _text_of_time) for name, type_ in nested.items()}, True)
-        zoned = {name: _zoned(name, type_, texts.column(name), name in types) for name, type_ in nested.items()}
-        table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != nested[name]})
+    if times:
+        texts = read({name: with_inner_types(type_, _text_of_time) for name, type_ in times.items()}, True)
+        zoned = {name: _zoned(name, type_, texts.column(name), name in types) for name, type_ in times.items()}
+        table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != times[name]})
     for name in table.column_names:
         if name not in types and any(map(may_be_inexact, _leaves(table.column(name)))):
             table = _with_whole_numbers(name, table, read, open_file)
-    return table
-
-
-def _first_columns(open_file: Callable[[], Any]) -> Types:
-    """Return the types of the columns in the first rows."""
-    from pyarrow import json as arrow_json
-
-    with open_file() as stream:
-        start = stream.read(_FIRST)
-    try:
-        schema = arrow_json.read_json(pa.BufferReader(start[: start.rfind(b"\n") + 1])).schema
-    except pa.ArrowInvalid:
-        return {}
-    return dict(zip(schema.names, schema.types, strict=True))
-
-
-def _with_times(read: Read, times: Types, order: Sequence[str], types: Types) -> pa.Table:
-    """Return the table. Columns of times and dates, of which these are known, are read once, as texts."""
-    table = read({**types, **dict.fromkeys(times, pa.string())}, False)
-    table = table.select(list(dict.fromkeys([*order, *table.column_names])))
-    for name, type_ in times.items():
-        texts = table.column(name)
-        wanted = _zoned(name, type_, texts, name in types) if pt.is_timestamp(type_) else type_
-        try:
-            column = times_of_day(texts, wanted) if pt.is_time(wanted) else texts.cast(wanted)
-        except pa.ArrowInvalid:  # some are no times
-            if name in types:
-                raise
-            continue
-        table = table.set_column(table.schema.get_field_index(name), name, column)
     return table
 
 
