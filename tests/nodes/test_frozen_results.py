@@ -146,7 +146,7 @@ def test_a_dictionary_that_no_file_holds_fails_its_node_alone(tmp_path: Path, he
         "    inner = pa.array(['a']).dictionary_encode()\n"
         "    return pa.table({'x': pa.DictionaryArray.from_arrays([0], inner)})\n"
         "def good():\n"
-        "    chunks = [pa.DictionaryArray.from_arrays([0], pa.array([[i]])) for i in range(2)]\n"
+        "    chunks = [pa.array([word]).dictionary_encode() for word in 'ab']\n"
         "    return pa.table({'x': pa.chunked_array(chunks)})\n"
     )
     done = here(tmp_path, "run", "p.yaml", "-k", "--json")
