@@ -303,11 +303,12 @@ def rejected_rows(rows: Sequence[Rejected]) -> pa.Table:
 
 def types_to_read(types: Types, options: CsvOptions) -> Types:
     """Return the types as which Arrow reads columns that `finished` makes those of `types` of."""
-
-    def is_text(type_: pa.DataType) -> bool:
-        return bool(options.thousands and _is_number(type_)) or bool(options.formats and _is_day(type_))
-
-    return {name: pa.string() if is_text(type_) else type_ for name, type_ in types.items()}
+    texts = {
+        name: pa.string()
+        for name, type_ in types.items()
+        if (options.thousands and _is_number(type_)) or (options.formats and _is_day(type_))
+    }
+    return {**types, **texts}
 
 
 def finished(table: pa.Table, options: CsvOptions, types: Types) -> pa.Table:

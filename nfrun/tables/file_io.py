@@ -171,11 +171,6 @@ def _csv_source(file: InputFile, options: CsvOptions) -> CsvSource:
     return CsvSource(partial(_stream, file, options.encoding), options, delimiter, file.name)
 
 
-def selected_schema(schema: pa.Schema, columns: Sequence[str], source: str) -> pa.Schema:
-    """Return the schema of these columns. Raises FormatError if there is none or several of a name."""
-    return pa.schema([schema.field(name) for name in selected_columns(schema.names, columns, source)], schema.metadata)
-
-
 def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
     """Write the table to `path` atomically, and return the file's size in bytes.
 

@@ -103,7 +103,7 @@ def open_files(
     """
     if others or (format or format_of(source) or SCANNED[0]) not in SCANNED:
         return None
-    from nfrun.tables.file_io import file_shape, input_files, selected_schema  # few runs need it
+    from nfrun.tables.file_io import file_shape, input_files, selected_columns  # few runs need it
     from nfrun.tables.partitions import partitions_of
 
     files = input_files(source, base)
@@ -124,7 +124,8 @@ def open_files(
     if partitions is not None:
         schema = partitions.add_to(schema.empty_table(), files[0].name).schema
     if columns is not None:
-        schema = selected_schema(schema, columns, source)
+        names = selected_columns(schema.names, columns, source)
+        schema = pa.schema([schema.field(name) for name in names], schema.metadata)
     in_paths = [] if partitions is None else [name for name in partitions.types if name in schema.names]
     texts = {} if partitions is None else partitions.texts
     found = FileSource(

@@ -19,10 +19,8 @@ class RemoteVersions:
 
     def of(self, uri: str) -> str | None:
         """Return the version of the file now; None if the service gives none, or no answer within 10 seconds."""
-        if not uri:
-            return None
         host = f"{urlsplit(uri).scheme}://{urlsplit(uri).netloc}"
-        if host in self._silent:
+        if not uri or host in self._silent:
             return None
         # The service is asked on a thread that may be left behind: no library ends all waiting in time.
         answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -57,7 +57,11 @@ def write_folder(
     with staged_folder(target) as stage:
         files = []
         for folder in rows if rows is not None else ("",):
-            part = table if rows is None else _taken(table, rows[folder]).drop_columns(list(partition))
+            try:
+                part = table if rows is None else table.take(rows[folder]).drop_columns(list(partition))
+            except pa.ArrowNotImplementedError as error:
+                what = f"the table has a column that cannot be partitioned: {ellipsize(str(error), 200)}"
+                raise FormatError(what) from error
             path = PurePath(folder, f"part-0.{format}")
             files.append(WrittenFile(str(path), part.num_rows, write_table(part, stage / path)))
         if fsync:
@@ -98,13 +102,6 @@ def _rows_by_folder(table: pa.Table, partition: Sequence[str]) -> Mapping[str, p
         found[name] = order.slice(start, counts[index])
         start += counts[index]
     return dict(sorted(found.items()))
-
-
-def _taken(table: pa.Table, rows: pa.Array) -> pa.Table:
-    try:
-        return table.take(rows)
-    except pa.ArrowNotImplementedError as error:
-        raise FormatError(f"the table has a column that cannot be partitioned: {ellipsize(str(error), 200)}") from error
 
 
 def _check_columns(table: pa.Table, partition: Sequence[str]) -> None:

@@ -109,7 +109,8 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
         if any(map(pt.is_timestamp, _leaf_types(field.type))) and field.name not in given
     }
     if times:
-        texts = read({name: with_inner_types(type_, _text_of_time) for name, type_ in times.items()}, True)
+        as_text: Callable[[Any], Any] = lambda type_: pa.string() if pt.is_timestamp(type_) else type_  # noqa: E731
+        texts = read({name: with_inner_types(type_, as_text) for name, type_ in times.items()}, True)
         zoned = {name: _zoned(name, type_, texts.column(name), name in types) for name, type_ in times.items()}
         table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != times[name]})
     for name in table.column_names:
@@ -124,10 +125,6 @@ def _replaced(table: pa.Table, read: Read, types: Types) -> pa.Table:
     for name in again.column_names:
         table = table.set_column(table.schema.get_field_index(name), again.schema.field(name), again.column(name))
     return table
-
-
-def _text_of_time(type_: pa.DataType) -> pa.DataType:
-    return pa.string() if pt.is_timestamp(type_) else type_
 
 
 def _zoned(name: str, type_: pa.DataType, texts: pa.ChunkedArray, is_given: bool) -> pa.DataType:

@@ -140,18 +140,6 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
         assert default_folder() == Path.home() / ".cache" / "nfrun" / "stores"
 
 
-def test_a_user_without_a_home_has_copies_among_temporary_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/nonexistent")
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    own = tmp_path / f"nfrun-{os.getuid()}"
-    assert default_folder() == default_folder() == own / "nfrun" / "stores"
-    own.chmod(0o777)  # another user may have put something there
-    assert default_folder().parents[1].name.startswith(f"{own.name}-")
-
-
 def test_a_copy_of_another_size_is_fetched_anew(cache: HostCache) -> None:
     path = get(cache, "data/a")
     cache.release("data/a")

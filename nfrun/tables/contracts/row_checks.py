@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import MAX_PREC, Context, Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -175,16 +176,10 @@ def is_rising(column: pa.ChunkedArray) -> bool:
     """Return whether each value of a column of whole numbers is greater than the one before: then none is twice."""
     if not pt.is_integer(column.type) or column.null_count:
         return False
-    before: pa.Scalar | None = None
-    for chunk in column.chunks:
-        if not len(chunk):
-            continue
-        if before is not None and not pc.less(before, chunk[0]).as_py():
-            return False
-        if not pc.all(pc.less(chunk[:-1], chunk[1:])).as_py() and len(chunk) > 1:
-            return False
-        before = chunk[-1]
-    return True
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    if not all(pc.all(pc.less(chunk[:-1], chunk[1:])).as_py() for chunk in chunks):
+        return False
+    return all(pc.less(one[-1], other[0]).as_py() for one, other in pairwise(chunks))
 
 
 # ------------------------------------------------------------------ values of a pipeline file

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,31 +26,10 @@ _OLD_SECONDS = 86_400.0  # after which a folder in it was left by a process that
 
 
 def default_folder() -> Path:
-    """Return the folder of the user for copies of outputs. It need not be there.
-
-    Where the user has no home, as in a container, it is in the folder for temporary files.
-    """
+    """Return the folder of the user for copies of outputs. It need not be there."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    home = os.path.expanduser("~")  # noqa: PTH111  (a Path raises an error without a home)
-    if not os.path.isabs(base):  # noqa: PTH117
-        base = os.path.join(home, ".cache") if os.access(home, os.W_OK) else _temporary()  # noqa: PTH118
-    return Path(base, "nfrun", "stores")
-
-
-def _temporary() -> str:
-    """Return a folder below that for temporary files, which no other user can have made."""
-    import tempfile  # few users have no home
-
-    name = f"nfrun-{os.getuid()}"
-    path = Path(tempfile.gettempdir(), name)
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
-            return str(path)
-    except OSError:
-        pass
-    return tempfile.mkdtemp(prefix=f"{name}-")
+    home = os.path.expanduser("~/.cache")  # noqa: PTH111  (a Path raises an error without a home)
+    return Path(base if os.path.isabs(base) else home, "nfrun", "stores")  # noqa: PTH117
 
 
 def boot_name() -> str:
