@@ -294,38 +294,30 @@ def _read_file(
     rejected: list[Rejected] | None = None,
 ) -> pa.Table:
     """Return the table of the file: all its columns, or at least those of `columns` that it has."""
-    if kind in FILE_FORMATS:
-        return _read_as_file(file, kind)
     with _reasons(f"{file.name} cannot be read as {kind}"):
-        _check_beginning(file, kind, options.encoding)
-        if kind == "csv":
-            table = read_csv(_csv_source(file, options), columns, types, rejected)
-        elif kind == "jsonl":
-            table = read_jsonl(partial(_stream, file), types)
-        else:
-            table = {"arrow": _read_arrow, "parquet": _read_parquet}[kind](file, columns)
+        try:
+            if kind == "text":
+                return read_lines(file.name, partial(_stream, file))
+            if kind in FILE_FORMATS:
+                return read_row(file.name, file.open, with_content=kind == "bytes")
+            _check_beginning(file, kind, options.encoding)
+            if kind == "csv":
+                table = read_csv(_csv_source(file, options), columns, types, rejected)
+            elif kind == "jsonl":
+                table = read_jsonl(partial(_stream, file), types)
+            else:
+                table = {"arrow": _read_arrow, "parquet": _read_parquet}[kind](file, columns)
+        except FileNotFoundError as error:
+            raise FormatError(f"no such file: {file.name}") from error
         table.validate(full=True)  # Arrow's readers trust offsets and UTF-8: bad ones may crash a later reader
         table.schema.names  # noqa: B018  (raises where a name is not UTF-8)
     return table
 
 
-def _read_as_file(file: InputFile, kind: str) -> pa.Table:
-    with _reasons(f"{file.name} cannot be read as {kind}"):
-        try:
-            if kind == "text":
-                return read_lines(file.name, partial(_stream, file))
-            return read_row(file.name, file.open, with_content=kind == "bytes")
-        except FileNotFoundError as error:
-            raise FormatError(f"no such file: {file.name}") from error
-
-
 def _check_beginning(file: InputFile, kind: str, encoding: str = "") -> None:
-    """Raise FormatError if there is no file, ValueError if it is empty or begins like one of another format."""
-    try:
-        with file.open() as head:
-            size, start = head.size(), head.read(8)
-    except FileNotFoundError as error:
-        raise FormatError(f"no such file: {file.name}") from error
+    """Raise ValueError if a file is empty or begins like one of another format, OSError."""
+    with file.open() as head:
+        size, start = head.size(), head.read(8)
     if not size and kind != "jsonl":
         raise ValueError("the file is empty")
     found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)

@@ -65,7 +65,7 @@ class StoredOutputs:
         self._lock = threading.Lock()
 
     def get(self, stored: str, size: int | None = None) -> Path:
-        """Return a path with the content of what has this address, see `Place.get`."""
+        """Return a path with the content of what has this address, see `Folder.get`."""
         with _handoff_errors():
             place, name = self._place(stored)
             return place.get(name, size)
