@@ -100,9 +100,8 @@ def read_table(
         types = {name: type_ for name, type_ in types.items() if name != FILE_NAME}
     parts, files = [], input_files(source, base)
     partitions = partitions_of(local_source(source) or "", [file.name for file in files], types)
-    in_paths = partitions.types if partitions is not None else ()
-    in_files = None if columns is None else [name for name in columns if name not in in_paths]
-    types = {name: type_ for name, type_ in types.items() if name not in in_paths}
+    in_files = None if columns is None else [name for name in columns if name not in partitions.types]
+    types = {name: type_ for name, type_ in types.items() if name not in partitions.types}
     for file in files:
         kind = format or format_of(file.path)
         if kind is None:
@@ -111,8 +110,7 @@ def read_table(
             if value is not None and kind not in READ_OPTIONS[option]:
                 kinds = ", ".join(READ_OPTIONS[option])
                 raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for {kinds}")
-        part = _read_file(file, kind, in_files, options, types, rejected)
-        part = part if partitions is None else partitions.add_to(part, file.name)
+        part = partitions.add_to(_read_file(file, kind, in_files, options, types, rejected), file.name)
         parts.append((file.name, with_file_name(part, file.name) if filename else part))
     if columns is not None and filename:
         columns = [*columns, FILE_NAME]
@@ -121,14 +119,11 @@ def read_table(
 
 
 def read_files(
-    files: Sequence[InputFile], format: str, columns: Sequence[str] | None, partitions: Partitions | None = None
+    files: Sequence[InputFile], format: str, columns: Sequence[str] | None, partitions: Partitions
 ) -> pa.Table:
     """Return the table in files of one format that all have the same columns, as `read_table` does."""
-    in_paths = partitions.types if partitions is not None else ()
-    in_files = None if columns is None else [name for name in columns if name not in in_paths]
-    parts = [_read_file(file, format, in_files, CsvOptions(), NO_TYPES) for file in files]
-    if partitions is not None:
-        parts = [partitions.add_to(part, file.name) for part, file in zip(parts, files, strict=True)]
+    in_files = None if columns is None else [name for name in columns if name not in partitions.types]
+    parts = [partitions.add_to(_read_file(file, format, in_files, CsvOptions(), NO_TYPES), file.name) for file in files]
     table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
     return table if columns is None else table.select(selected_columns(table.schema.names, columns, files[0].name))
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,9 +27,6 @@ from nfrun.system.os_errors import reason
 from nfrun.tables.formats import FormatError, format_of, local_source
 from nfrun.tables.ipc import schema_line
 from nfrun.tables.stored_form import registered_schema
-
-if TYPE_CHECKING:
-    from nfrun.tables.partitions import Partitions
 
 SCANNED = ("parquet", "arrow")  # formats of which queries read the columns that they need
 _MOST_OPEN = 400  # files in this process: the system may allow no more than 1,024
@@ -121,13 +118,12 @@ def open_files(
     is_one = len(schema) and all(found.equals(schema) for found, _ in shapes[1:])
     if not is_one or not all(seen.checksum for seen in looks):
         return None
-    if partitions is not None:
+    if partitions.types:
         schema = partitions.add_to(schema.empty_table(), files[0].name).schema
     if columns is not None:
         names = selected_columns(schema.names, columns, source)
         schema = pa.schema([schema.field(name) for name in names], schema.metadata)
-    in_paths = [] if partitions is None else [name for name in partitions.types if name in schema.names]
-    texts = {} if partitions is None else partitions.texts
+    in_paths = [name for name in partitions.types if name in schema.names]
     found = FileSource(
         tuple(
             SourceFile(
@@ -135,7 +131,7 @@ def open_files(
                 os.path.abspath(file.path),  # noqa: PTH100
                 seen.checksum,
                 seen.state,
-                tuple([texts[file.name][name] for name in in_paths]),
+                tuple([partitions.texts[file.name][name] for name in in_paths]),
             )
             for file, seen in zip(files, looks, strict=True)
         ),
@@ -150,10 +146,14 @@ def open_files(
 def read_source(source: FileSource) -> pa.Table:
     """Read the whole table. Raises FormatError, also if a file was changed; HandoffError for errors of the system."""
     from nfrun.tables.file_io import InputFile, read_files
+    from nfrun.tables.partitions import Partitions
 
     files = [InputFile(file.name, file.path) for file in source.files]
+    schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
+    texts = {file.name: dict(zip(source.partitions, file.partition, strict=True)) for file in source.files}
+    in_paths = Partitions(texts, {name: schema.field(name).type for name in source.partitions})
     try:
-        table = read_files(files, source.format, source.columns, _partitions(source))
+        table = read_files(files, source.format, source.columns, in_paths)
     except (FormatError, OSError) as error:
         check_unchanged(source)
         if isinstance(error, FormatError) or not error.errno:
@@ -161,17 +161,6 @@ def read_source(source: FileSource) -> pa.Table:
         raise HandoffError(f"cannot read {files[0].name}: {reason(error)}", error) from error
     check_unchanged(source)
     return table
-
-
-def _partitions(source: FileSource) -> Partitions | None:
-    """Return the columns that are in the names of folders, None if there are none."""
-    if not source.partitions:
-        return None
-    from nfrun.tables.partitions import Partitions
-
-    schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
-    texts = {file.name: dict(zip(source.partitions, file.partition, strict=True)) for file in source.files}
-    return Partitions(texts, {name: schema.field(name).type for name in source.partitions})
 
 
 def check_unchanged(source: FileSource) -> None:

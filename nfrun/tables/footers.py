@@ -43,7 +43,7 @@ def joined_schema(
             schemas.append(schema)
         partitions = partitions_of(source, [*files], types)
         found = merged_schema(schemas)
-        if found is None or partitions is None:
+        if found is None or not partitions.types:
             return found
         return partitions.add_to(found.empty_table(), next(iter(files))).schema
     except (pa.ArrowException, ValueError, OSError):  # whoever reads the table says what is wrong

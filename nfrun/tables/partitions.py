@@ -42,6 +42,8 @@ class Partitions:
 
     def add_to(self, table: pa.Table, file: str) -> pa.Table:
         """Return the table of a file with the columns of its path, behind those of other names."""
+        if not self.types:
+            return table
         table = table.select([i for i, name in enumerate(table.schema.names) if name not in self.types])
         for column, text in self.texts[file].items():
             value = pa.scalar(text, pa.string()).cast(self.types[column])
@@ -49,15 +51,15 @@ class Partitions:
         return table
 
 
-def partitions_of(folder: str, files: Sequence[str], types: Mapping[str, Any]) -> Partitions | None:
-    """Return the columns that the paths of `files` in `folder` hold, None if they hold none.
+def partitions_of(folder: str, files: Sequence[str], types: Mapping[str, Any]) -> Partitions:
+    """Return the columns that the paths of `files` in `folder` hold.
 
     The path of a folder ends in `/`; any other source has no such columns. A column without one of the given `types`
     is int64 if all of its texts are whole numbers as they are usually written, date32 if all are dates, and else
     string. Raises FormatError if not all files have the same columns, or if a text does not have the given type.
     """
     if not folder.endswith("/"):
-        return None
+        return Partitions({}, {})
     texts = {file: _values(file.removeprefix(folder)) for file in files}
     first = files[0]
     for file in files:
@@ -65,8 +67,6 @@ def partitions_of(folder: str, files: Sequence[str], types: Mapping[str, Any]) -
             one, other = (", ".join(texts[name]) or "none" for name in (first, file))
             what = f"their paths hold different columns: {one}, and {other}"
             raise FormatError(f"{first} and {file} cannot be read as one table, as {what}")
-    if not texts[first]:
-        return None
     found = {}
     for column in texts[first]:
         values = list(dict.fromkeys(texts[file][column] for file in files))
