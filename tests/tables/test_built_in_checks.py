@@ -247,3 +247,11 @@ def test_the_first_thousand_failing_rows_are_evidence() -> None:
     assert result.failing == count // 2
     assert result.evidence is not None
     assert result.evidence["i"].to_pylist() == list(range(0, EVIDENCE_ROWS * 2, 2))
+
+
+def test_failing_rows_may_have_columns_of_any_encoding() -> None:
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([1, 4], pa.int32()), pa.array(["a", "b"]))
+    views = pa.array(["x", "y", "z", "u"], pa.string_view())
+    result = found("range", {"c": {"max": 1}}, pa.table({"c": [0, 2, 1, 3], "r": runs, "v": views}))
+    assert result.evidence is not None
+    assert result.evidence.combine_chunks().to_pylist() == [{"c": 2, "r": "b", "v": "y"}, {"c": 3, "r": "b", "v": "u"}]
