@@ -169,17 +169,16 @@ class NamedFiles(dict[str, Path]):
     """Files that a text names, by the names to show.
 
     `by_pattern` are those that a pattern or a folder has found, and `written` names that the text seems to write to.
-    `touched` are names and patterns of files and folders of which the text seems to change the times, but not the
-    content. `variables` are the names of the variables of the environment that the text and the code among the files
-    read. `digests` are those of many files, by the pattern or folder that has found them. `obstacle` says why not all
-    files are known, "" if they are. It does not count for a node with `files`.
+    `has_chmod`: the text, or the code among the files, calls `chmod` or the like. `variables` are the names of the
+    variables of the environment that they read. `digests` are those of many files, by the pattern or folder that has
+    found them. `obstacle` says why not all files are known, "" if they are. It does not count for a node with `files`.
     """
 
     def __init__(self, files: Mapping[str, Path] = NOTHING, obstacle: str = "") -> None:
         super().__init__(files)
         self.by_pattern: set[str] = set()
         self.written: set[str] = set()
-        self.touched: set[str] = set()
+        self.has_chmod = False
         self.variables: set[str] = set()
         self.digests: dict[str, str] = {}
         self.obstacle = obstacle
@@ -188,7 +187,7 @@ class NamedFiles(dict[str, Path]):
         """Return the same files under other names."""
         found = NamedFiles({rename(name): path for name, path in self.items()}, self.obstacle)
         found.by_pattern, found.written = {*map(rename, self.by_pattern)}, {*map(rename, self.written)}
-        found.touched = {*map(rename, self.touched)}
+        found.has_chmod = self.has_chmod
         found.digests = {rename(name): digest for name, digest in self.digests.items()}
         return found
 

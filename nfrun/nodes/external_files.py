@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from functools import cache, cached_property
 from glob import has_magic
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFacts
@@ -94,29 +94,30 @@ class ExternalInputs:
         """Return the snapshot without what the node `wrote`, or None if another file has been changed since.
 
         Reads files again that may have changed. A file whose times have changed may have been edited and edited back,
-        unless the node itself seems to change its times.
+        unless the node itself seems to write it, or to call `chmod` or the like.
         """
         after = self._without_others(spec, self._look(spec, recheck=True))
         self.snapshot(spec)
         before = self._without_others(spec, self._snapshots[spec.id])  # what others write may have become known since
         if before is None or after is None:
             return None
+        named = self._named.get(spec.id)
         kept, now = ({name: files[name] for name in files if name not in wrote} for files in (before, after))
         for name in [name for name in kept if now.get(name, kept[name]) != kept[name]]:
-            if now[name].checksum != kept[name].checksum or not self._changes_times(spec, name):
+            if now[name].checksum != kept[name].checksum:
+                return None
+            states = now[name].state, kept[name].state
+            if named is not None and named.has_chmod:
+                states = states[0][:-1], states[1][:-1]  # without the time that it changes
+            if states[0] != states[1] and not self._writes(spec, name):
                 return None
         return _checksums(kept) if now.keys() == kept.keys() else None
 
-    def _changes_times(self, spec: NodeSpec, name: str) -> bool:
-        """Return whether a node seems to write a file, or to call `chmod` or the like for it."""
-        named = self._named.get(spec.id)
-        name = os.path.normpath(name)
-        if self.written_files is not None and name in self.written_files.by_node(spec.id):
-            return True
-        return named is not None and (
-            name in named.written
-            or any(word == "." or path.match(word) for path in _and_above(name) for word in named.touched)
-        )
+    def _writes(self, spec: NodeSpec, name: str) -> bool:
+        """Return whether a node seems to write a file, or has written it in earlier runs."""
+        named, name = self._named.get(spec.id), os.path.normpath(name)
+        known = () if self.written_files is None else self.written_files.by_node(spec.id)
+        return name in known or (named is not None and name in named.written)
 
     def written(self, spec: NodeSpec) -> Mapping[str, str]:
         """Return the checksums of the files that a node has just written, and that its text or its code names.
@@ -130,12 +131,10 @@ class ExternalInputs:
             return NOTHING
         after = _checksums(self._without_others(spec, self._look(spec, recheck=True))) or {}
         named = self._named[spec.id]  # now with the files that have appeared
-        changed = {name: checksum for name, checksum in after.items() if before.get(name) != checksum}
-        known = {*named.written, *(self.written_files.by_node(spec.id) if changed and self.written_files else ())}
         return {
             name: checksum
-            for name, checksum in changed.items()
-            if name in named and (name not in before or os.path.normpath(name) in known)
+            for name, checksum in after.items()
+            if before.get(name) != checksum and name in named and (name not in before or self._writes(spec, name))
         }
 
     def missing(self, spec: NodeSpec) -> str:
@@ -220,7 +219,7 @@ class ExternalInputs:
                 of_scripts = script_files(command.text, {}, folder, places, "a script it starts")
                 named.by_pattern.update(of_scripts.by_pattern - named.keys())
                 named.written.update(of_scripts.written)
-                named.touched.update(of_scripts.touched)
+                named.has_chmod |= of_scripts.has_chmod
                 named.update(of_scripts)
                 named.obstacle = named.obstacle or of_scripts.obstacle
         return named
@@ -283,12 +282,6 @@ def _renamed(files: Mapping[str, Path], rename: Callable[[str], str]) -> Mapping
 
 def _checksums(files: Mapping[str, FileLook] | None) -> dict[str, str] | None:
     return None if files is None else {name: look.checksum for name, look in files.items()}
-
-
-def _and_above(name: str) -> tuple[PurePath, ...]:
-    """Return the path of a file, and those of the folders that it is in."""
-    path = PurePath(name)
-    return path, *path.parents
 
 
 def _public(uri: str) -> str:

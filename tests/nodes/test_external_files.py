@@ -70,8 +70,9 @@ def test_a_script_that_changes_the_times_of_its_files_itself_is_reused(tmp_path:
     spec, inputs = script(body + "; cat z.csv"), ExternalInputs(tmp_path)
     before = inputs.snapshot(spec)
     for name in ("x.sh", "d/x.sh"):
-        if name in (before or {}):
-            change(tmp_path / name, "echo")
+        changed = (tmp_path / name).stat().st_ctime_ns
+        while (tmp_path / name).stat().st_ctime_ns == changed:
+            (tmp_path / name).chmod(0o755)
     assert inputs.recheck(spec) == before
     change(tmp_path / ("x.sh" if "x.sh" in (before or {}) else "d/x.sh"), "ls")
     assert inputs.recheck(spec) is None

@@ -27,7 +27,7 @@ _LONGEST = 4_096  # bytes of a path
 _LARGEST = 4_000_000  # bytes of a script that is read for names; of a file without an ending, a tenth
 _CODE = re.compile(r"\.(?:py|(?:ba|z|k|)sh|pl|rb|jl|[rR]|js|mjs|ts|awk|sed|mk|[ch](?:c|h|pp|xx)?|cuh?)")
 _COPIERS = re.compile(r"(?:.*/)?(?:cp|mv|ln|install|rsync)")  # these write the file that their last word names
-_TOUCHERS = re.compile(r"(?:.*/)?(?:chmod|chown|chgrp|setfacl|setfattr|ln)")  # these change times of what they name
+_CHMOD = re.compile(r"\b(?:chmod|chown|chgrp|setfacl|setfattr|ln)\b")
 _SPLIT = re.compile(r"[\s=:,@\[\]{}]+")
 _IMPORT = re.compile(r"(?:\bfrom\s+([.\w]+)\s+)?\bimport\s+([\w.][\w., ]*)|-m\s+([\w.]+)")
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+#0]*\d*(?:\.\d+)?[sdifr]|\{\w*[^{}]*\}")  # of `%` and `format`
@@ -122,8 +122,7 @@ class _Search:
                 self.module(whole, [*places, *self.places], whole=True)
         for command in found:
             self.found.written.update(map(os.path.normpath, _written(command)))
-            if any(map(_TOUCHERS.fullmatch, command.words)):
-                self.found.touched.update(map(os.path.normpath, filter(None, command.words)))
+        self.found.has_chmod |= _CHMOD.search(text) is not None
 
     def python(self, tree: ast.Module, beside: list[str]) -> None:
         """Look for what a Python script names and imports."""
