@@ -6,7 +6,6 @@ annotations tell.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from nfrun.code.function_lookup import FunctionLookup, LookupResult
@@ -18,7 +17,6 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.base import NodeError
 
-_OF_ROWS = re.compile(r"(?:str|int|float|bool|bytes|list)\b")  # of annotations that no table has
 _ANY = ("Any", "typing.Any", "object")  # annotations that admit a table, too
 _VALUE = "value"
 Given = Mapping[str, OutputId | None]  # what a node gives: names of inputs with their outputs, of values with None
@@ -56,8 +54,6 @@ def check_arguments(
         hint = f"did you mean '{guess}'?" if guess else place
         if guess and ref and name in (ref.node, ref.name):  # the input has no name of its own
             hint = f"name it: inputs: {{{guess}: {ref}}}"
-            if node.map is None and _OF_ROWS.match(signature.annotations.get(guess, "")):
-                hint = f"'{guess}' is a value of a row: to call the function for each row, add 'map: {name}'"
         if guess in missing:
             missing.remove(guess)
         unclear += not guess
@@ -86,15 +82,14 @@ def check_class(
     own, of_call = split_given(given_by(node), found.init)
     if columns:
         del of_call[over]
-    needed = [arg for arg in found.init.required if arg not in own]
-    free = [arg for arg in found.call.names if arg not in (*of_call, *columns)] if found.call else []
-    # What nobody takes is told once: where it is likely to belong.
-    taken = (*found.call.names, *found.call.positional_only) if found.call else ()
-    stray = [a for a in of_call if a not in taken and closest_match(a, needed) and not closest_match(a, free)]
-    yield from check_arguments(node, f"{name}.__init__", found.init, {**own, **{arg: of_call[arg] for arg in stray}})
     if found.call is not None:
-        rest = {arg: ref for arg, ref in of_call.items() if arg not in stray}
-        yield from check_arguments(node, f"{name}.__call__", found.call, rest, columns)
+        # What nobody takes is told once: where it is likely to belong.
+        taken = (*found.call.names, *found.call.positional_only)
+        stray = [a for a in of_call if a not in taken and closest_match(a, found.init.names)]
+        own |= {arg: of_call.pop(arg) for arg in stray}
+    yield from check_arguments(node, f"{name}.__init__", found.init, own)
+    if found.call is not None:
+        yield from check_arguments(node, f"{name}.__call__", found.call, of_call, columns)
 
 
 def split_given(given: Given, init: Signature) -> tuple[dict[str, OutputId | None], dict[str, OutputId | None]]:
@@ -222,58 +217,41 @@ def _call_of(node: NodeSpec, found: LookupResult) -> _Call | None:
 def _check_columns(node: NodeSpec, call: _Call) -> Iterator[Problem]:
     """Check that the annotations tell whether the function takes values of one row or batches of columns."""
     assert node.map is not None
-    over, takes_over = node.map.over, node.map.over in call.signature.names or call.signature.takes_kwargs
-    if not call.columns and not takes_over:
+    over, known = node.map.over, call.signature.annotations
+    if not call.columns and over not in call.signature.names and not call.signature.takes_kwargs:
         what = f"{call.name}() takes neither '{over}' nor columns of it"
         hint = f"name an argument '{over}' for the table of a piece, or like a column: text: str for each row"
         yield Problem(("python",), what, hint)
-        return
-    takes = over if over in call.signature.names else next(filter(_is_of_others, call.signature.annotations), over)
-    of_table = call.signature.annotations.get(takes, _ANY[0])
-    if not call.columns and of_table not in _ANY and _kind_of(call, takes):
-        what = f"{call.name}() takes '{takes}: {ellipsize(of_table)}', and it is given a table"
+    elif not call.columns and known.get(over, _ANY[0]) not in _ANY and _kind_of(call, over):
+        what = f"{call.name}() takes '{over}: {ellipsize(known[over])}', and it is given a table"
         hint = "if it means a column of this name, call the input otherwise: inputs: {rows: …}, map: rows"
-        if takes != over:
-            hint = f"name the columns that it takes, such as text: {ellipsize(of_table)}"
         yield Problem(("python",), what, hint)
-        return
-    written = {name: call.signature.annotations[name] for name in call.columns if name in call.signature.annotations}
-    kinds = {name: _kind_of(call, name) for name in written}
-    for name in [name for name, kind in kinds.items() if not kind]:
-        what = f"the annotation of '{name}: {ellipsize(written[name])}' does not tell a value from a batch of them"
-        hint = "write str or the like for the value of a row; list[str], pa.Array or np.ndarray for a batch"
-        if written[name].endswith("Table") or closest_match(over, [name]):
-            hint = f"an argument called '{over}' gets the table of a piece; others are columns"
-        yield Problem(("python",), what, hint)
-        return
+    kinds = {name: _kind_of(call, name) for name in call.columns if name in known}
+    unclear = [name for name, kind in kinds.items() if not kind]
     values = [name for name, kind in kinds.items() if kind == _VALUE]
     batches = [name for name in kinds if name not in values]
-    if values and batches:
+    if unclear:
+        what = f"the annotation of '{unclear[0]}: {ellipsize(known[unclear[0]])}' does not tell a value from a batch"
+        hint = "write str or the like for the value of a row; list[str], pa.Array or np.ndarray for a batch"
+        yield Problem(("python",), f"{what} of them", f"{hint}; '{over}' is the table of a piece")
+    elif values and batches:
         what = f"{call.name}() takes '{values[0]}' of one row and '{batches[0]}' of a batch"
         yield Problem(("python",), what, "annotate both as values, or both as lists")
     elif call.columns and not kinds:
-        hint = f"annotate it: {call.columns[0]}: str for each row, {call.columns[0]}: list[str] for a batch"
-        if closest_match(over, call.columns):
-            hint = f"an argument called '{over}' gets the table of a piece; a column is annotated: text: str"
         what = f"{call.name}() takes the column '{call.columns[0]}', and does not say in what form"
-        yield Problem(("python",), what, hint)
+        hint = f"annotate it: {call.columns[0]}: str for each row, {call.columns[0]}: list[str] for a batch"
+        yield Problem(("python",), what, f"{hint}; '{over}' is the table of a piece")
 
 
 def _check_settings(node: NodeSpec, call: _Call) -> Iterator[Problem]:
     """Check that the entries of `map` fit a function of columns, or one of the table."""
     map = node.map
     assert map is not None
-    if call.columns:
-        for key in [key for key, value in (("by", map.by), ("parts", map.parts)) if value]:
-            what = f"'{key}' is for functions of the table, and {call.name}() takes {listed(call.columns)}"
-            hint = f"take the table: {call.name}({map.over}), or leave '{key}' out"
-            yield Problem(("map", key), what, hint, at_key=True)
-            return
-    elif call.signature is not None:
-        for key in [key for key, value in (("explode", map.explode), ("keep", map.keep is not None)) if value]:
-            what = f"'{key}' is for functions of columns, and {call.name}() takes the table '{map.over}'"
-            hint = "return as many rows as there are" if key == "explode" else "return the columns that stay"
-            yield Problem(("map", key), what, hint, at_key=True)
+    of_table, of_columns = {"by": map.by, "parts": map.parts}, {"explode": map.explode, "keep": map.keep is not None}
+    for key in [key for key, value in (of_table if call.columns else of_columns).items() if value]:
+        takes = listed(call.columns) or f"the table '{map.over}'"
+        what = f"'{key}' is for functions of {'the table' if call.columns else 'columns'}, and {call.name}() takes"
+        yield Problem(("map", key), f"{what} {takes}", "remove it", at_key=True)
 
 
 def _kind_of(call: _Call, column: str) -> str:

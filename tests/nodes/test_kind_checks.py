@@ -52,7 +52,7 @@ p.yaml:5:36: clean() has no argument 'a', which is given as an input
 
 p.yaml:5:35: mood() has no argument 'a', which is given as an input
     5 |   b: {python: steps:mood, inputs: a}
-      |                                   ^ 'review' is a value of a row: to call the function for each row, add 'map: a'
+      |                                   ^ name it: inputs: {review: a}
 
 p.yaml:5:37: clean() has no argument 'late', which is given as an input
     5 |   b: {python: steps:clean, inputs: [s.late]}
