@@ -53,8 +53,7 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa
     `keep` are the columns of the input that stay, None for all. A batch has 65,536 rows, or more if rows give several;
     fewer if these take more than 8 MiB. Raises FormatError.
     """
-    encoded = _schema(found, "row")
-    new = without_dictionaries(encoded)
+    new = _schema(found, "row")
     kept = given if keep is None else given.select(list(keep))
     schema, places = _with_new(kept.schema, new)
 
@@ -67,13 +66,12 @@ def joined_rows(found: Found, given: pa.Table, keep: Sequence[str] | None) -> pa
                 columns[place : place + 1] = [column]
             yield from _batches(columns, schema)
 
-    return with_dictionaries(pa.RecordBatchReader.from_batches(schema, batches()), encoded)
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def joined_pieces(found: Found) -> pa.RecordBatchReader:
     """Return the tables of the pieces, one behind the other. Raises FormatError if they do not fit."""
-    encoded = _schema(found, "piece")
-    schema = without_dictionaries(encoded)
+    schema = _schema(found, "piece")
 
     def batches() -> Iterator[pa.RecordBatch]:
         opened: tuple[int, pa.Table, list[int]] | None = None
@@ -87,21 +85,22 @@ def joined_pieces(found: Found) -> pa.RecordBatchReader:
             start, stop = opened[2][unit : unit + 2] if opened[2] else (unit, unit + 1)
             yield from opened[1].slice(start, stop - start).to_batches()
 
-    return with_dictionaries(pa.RecordBatchReader.from_batches(schema, batches()), encoded)
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def _schema(found: Found, unit: str) -> pa.Schema:
     """Return the columns of all results, in the order in which the rows of the input give them.
 
-    A row for which the function gave None has nulls in the columns of the others. Raises FormatError with the number of
-    the first `unit`, from 1, of each of two results that do not fit together.
+    A row for which the function gave None has nulls in the columns of the others. A column of a dictionary gets the
+    type of its values: the dictionaries of calls differ. Raises FormatError with the number of the first `unit`, from
+    1, of each of two results that do not fit together.
     """
     import pyarrow.compute as pc
 
     used = found.results.used_by(found.positions)
     used = [*filter(found.has_values, used)] or used
     try:
-        return common_schema([found.table(i).schema for i in used])
+        return common_schema([_without_dictionaries(found.table(i).schema) for i in used])
     except Conflict as error:
         records = found.results.records_of(found.positions)
         firsts = [pc.index(records, used[i]).as_py() for i in (error.one, error.other)]
@@ -298,11 +297,6 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return one
     if pt.is_null(one) or pt.is_null(other):
         return other if pt.is_null(one) else one
-    if pt.is_dictionary(one) and pt.is_dictionary(other) and one.ordered == other.ordered:
-        index, value = (common_type(getattr(one, part), getattr(other, part)) for part in ("index_type", "value_type"))
-        return None if value is None else pa.dictionary(index, value, one.ordered)
-    if pt.is_dictionary(one) or pt.is_dictionary(other):
-        return common_type(*(kind.value_type if pt.is_dictionary(kind) else kind for kind in (one, other)))
     if any(is_one(one) and is_one(other) for is_one in (_is_number, _is_nested, _is_text, pt.is_decimal)):
         try:
             fields = [pa.schema([pa.field("", kind)]) for kind in (one, other)]
@@ -332,32 +326,9 @@ def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def without_dictionaries(schema: pa.Schema) -> pa.Schema:
-    """Return the schema with the types of values in place of dictionaries, but for ordered ones."""
-    return pa.schema([_decoded(field) for field in schema], schema.metadata)
-
-
-def with_dictionaries(reader: pa.RecordBatchReader, encoded: pa.Schema) -> pa.RecordBatchReader:
-    """Return the rows with the dictionaries that `encoded` has, if any: one a column, in the order of the values.
-
-    So it does not depend on the calls. Reads all rows then.
-    """
-    fields = [field for field in encoded if not field.equals(_decoded(field))]
-    if not fields:
-        return reader
-    table = pa.Table.from_batches([*reader], reader.schema)
-    for field in fields:
-        place = table.schema.get_field_index(field.name)
-        column = table.column(place).dictionary_encode().unify_dictionaries()
-        with suppress(pa.ArrowInvalid):  # more values than the type of the indices holds
-            column = column.cast(field.type)
-        table = table.set_column(place, field.with_type(column.type), column)
-    return table.to_reader()
-
-
-def _decoded(field: pa.Field) -> pa.Field:
-    kind = field.type
-    return field.with_type(kind.value_type) if pt.is_dictionary(kind) and not kind.ordered else field
+def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
+    fields = [f.with_type(f.type.value_type) if pt.is_dictionary(f.type) else f for f in schema]
+    return pa.schema(fields, schema.metadata)
 
 
 def _is_number(kind: pa.DataType) -> bool:

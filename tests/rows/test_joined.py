@@ -154,17 +154,14 @@ def test_a_new_column_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
     assert mapped([3, 4], tmp_path, lambda ids: None, 1, keep=("row",)).schema.names == ["row", "more"]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_dictionaries_do_not_depend_on_the_calls(seed: int, tmp_path: Path) -> None:
+def test_dictionaries_become_columns_of_their_values(tmp_path: Path) -> None:
     texts = ["b", "a", None, "b", "c", "a"]
 
     def function(ids: list[int]) -> Any:
         return {"d": pa.array([texts[i] for i in ids]).dictionary_encode()}
 
-    found = mapped([0, 1, 2, 3, 4, 5], tmp_path, function, 2, seed=seed)
-    assert found.schema.field("d").type == pa.dictionary(pa.int32(), pa.string())
-    assert found["d"].to_pylist() == texts
-    assert [chunk.dictionary.to_pylist() for chunk in found["d"].chunks] == [["b", "a", "c"]]
+    found = mapped([0, 1, 2, 3, 4, 5], tmp_path, function, 2)
+    assert (found.schema.field("d").type, found["d"].to_pylist()) == (pa.string(), texts)
 
 
 def test_metadata_of_the_input_stays(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
@@ -224,7 +224,7 @@ class ThreadExecutor:
 class _Loop:
     """An event loop on a thread of its own. The first coroutine starts it and imports asyncio.
 
-    All nodes share it, so code in a node cannot stop it or cancel the tasks of another node: that is an error there.
+    All nodes share it: it runs on if code in a node stops it, and to cancel a task of another node is an error there.
     """
 
     def __init__(self) -> None:
@@ -306,7 +306,7 @@ class _Loop:
         with self._lock:
             self._closed = True
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(type(self._loop).stop, self._loop)
+                self._loop.call_soon_threadsafe(self._loop.stop)
 
     @property
     def was_started(self) -> bool:
@@ -320,8 +320,6 @@ class _Loop:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
                 loop.set_task_factory(_task_factory(self._running))
-                with suppress(AttributeError):  # of loops written in C
-                    loop.stop = _refuse_stop  # type: ignore[method-assign]
                 start_thread(self._serve, "nfrun-loop", loop)
                 self._loop = loop
             return self._loop
@@ -342,10 +340,6 @@ def _later(loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[
     """Call a function on an event loop, from any thread."""
     later = (lambda: loop.call_later(seconds, function)) if seconds else function
     loop.call_soon_threadsafe(later, context=Context())
-
-
-def _refuse_stop() -> NoReturn:
-    raise RuntimeError("a node cannot stop the event loop: other nodes use it too")
 
 
 def _task_factory(running: Collection[object]) -> Callable[..., asyncio.Task[Any]]:
