@@ -1,6 +1,7 @@
 """Makes one attempt at one node: opens the inputs, runs the node, publishes the outputs and returns an `Outcome`.
 
-The same code runs on threads and in worker processes. An error in a node becomes a failed `Outcome`.
+Makes the calls of mapped nodes, too, on threads and on the event loop. The same code runs on threads and in worker
+processes. An error in a node becomes a failed `Outcome`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfrun.core.calls import ORDER_SECONDS
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause, NodeError
 from nfrun.core.events import (
@@ -25,8 +27,9 @@ from nfrun.core.events import (
     OutputRef,
     nfrun_failure,
 )
+from nfrun.core.map_spec import KeptRows, OpenedMap, PiecePath
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt_context import (
     CANCELLED,
     AttemptContext,
@@ -37,14 +40,16 @@ from nfrun.engine.attempt_context import (
 )
 from nfrun.engine.output_checks import OutputChecks, absent_outputs, failure_of_checks
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.registry import kind_of
+from nfrun.nodes.mapped_run import open_work
+from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.rows.open_map import CallsFailed, OpenMap
 from nfrun.system.logs.print_capture import current_attempt
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nfrun.core.map_spec import OpenedMap
+    from nfrun.engine.attempt_context import PieceSource
+    from nfrun.rows.piece import Piece
 
 # Runs one attempt and returns its outcome. An executor makes a failure of what it raises: `nfrun_failure`.
 RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
@@ -60,9 +65,7 @@ class AttemptRunner(AttemptSettings):
         `run_coroutine` runs a coroutine on the executor's event loop.
         """
         if isinstance(start, CallStarted):
-            from nfrun.engine.map_calls import make_calls
-
-            return make_calls(self, start, cancel_token, run_coroutine)
+            return _make_calls(self, start, cancel_token, run_coroutine)
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
         try:
             mark = (start.node, start.attempt, self.logs)
@@ -84,10 +87,8 @@ class AttemptRunner(AttemptSettings):
         self, start: NodeStarted, cancel_token: CancelToken
     ) -> tuple[Coroutine[Any, Any, Outcome], Context]:
         """Return the coroutine that makes a call on the event loop and gives its outcome, and its context variables."""
-        from nfrun.engine.map_calls import context_of, make_call_on_loop
-
         assert isinstance(start, CallStarted)
-        return make_call_on_loop(self, start, cancel_token), context_of(self, start)
+        return _call_on_loop(self, start, cancel_token), _context_of(self, start)
 
 
 class _Attempt(AttemptContext):
@@ -184,9 +185,7 @@ class _Attempt(AttemptContext):
             assert kind.maps is not None
             unnamed = "ScriptFailed" if kind.runs.is_process else "WrongResult"  # what nfrun itself has told
             return opened.results(self._start, kind.maps.join, unnamed)
-        from nfrun.engine.map_calls import open_map
-
-        self._opened = open_map(self, self._start.kept if isinstance(self._start, MapStarted) else None)
+        self._opened = _opened_map(self, self._start.kept if isinstance(self._start, MapStarted) else None)
         return {}
 
     def _timed(self, value: Any) -> Any:
@@ -244,3 +243,153 @@ class _Attempt(AttemptContext):
         """Check the outputs against their contracts. A check that does not hold may be the failure of the attempt."""
         self._checks = OutputChecks(self, self._start.inputs).make(outputs)
         self.failure = failure_of_checks(self.node, self._checks)
+
+
+class _CallContext(AttemptContext):
+    """The `NodeContext` of one call: `attempt` counts the calls for its piece. Its progress is that of the rows."""
+
+    __slots__ = ("_has_begun", "_key")
+
+    def __init__(
+        self, settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
+    ) -> None:
+        super().__init__(settings, start, cancel_token, run_coroutine)
+        self.attempt = start.tries
+        self._key = start.key
+        self._has_begun = False
+
+    def begin(self, *, imported: bool = False) -> None:
+        """Count the timeout of the call from now: the function is imported, and an instance of a class is made."""
+        super().begin(imported=imported)
+        self._has_begun = True
+        if self.node.timeout is not None or self._key[2] == 1:  # others may wait for the first one
+            self.settings.on_begun(*self._key)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Do nothing: the rows of all calls together are the progress of the node."""
+
+    def describe_failure(self, error: BaseException) -> Failure:
+        """Return the failure; no row is to blame if the function cannot be imported, or its class not be made."""
+        failure = super().describe_failure(error)
+        return failure if self._has_begun else replace(failure, is_certain=True)
+
+
+def _make_calls(
+    settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
+) -> Outcome:
+    """Make the calls of an order on this thread, until one fails or it has taken long enough.
+
+    Never raises: an error becomes a failure in the outcome.
+    """
+    open_map, state = settings.open_maps[start.node, start.attempt], settings.process_state
+    settings.contention.begin()
+    began = time.perf_counter()
+    made, failure = 0, None
+    for path in start.pieces:
+        context = _CallContext(settings, start, cancel_token, run_coroutine)
+        failure = _context_of(settings, start).run(_call, context, open_map, path)
+        if failure is not None:
+            break
+        made += 1
+        is_spent = state is not None and state.spent
+        if is_spent or cancel_token.cancelled or time.perf_counter() - began > ORDER_SECONDS:
+            break
+    duration = time.perf_counter() - began
+    cpu, gil_wait = settings.contention.end()
+    open_map.used(cpu, min(gil_wait, max(0.0, duration - cpu)))
+    return start.outcome(failure, duration=duration, made=made)
+
+
+async def _call_on_loop(settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken) -> Outcome:
+    """Make a call of a coroutine function on the event loop of this thread. Never raises."""
+    open_map = settings.open_maps[start.node, start.attempt]
+    context = _CallContext(settings, start, cancel_token, _refuse)
+    maps = KINDS[context.node.kind].maps
+    assert maps is not None and maps.call_async is not None
+    failure: Failure | None = None
+    began = time.perf_counter()
+    try:
+        piece = open_map.piece(start.pieces[0])
+        value = await maps.call_async(context, open_map.table(piece), open_map.inputs)
+        _record(context, open_map, piece, value, time.perf_counter() - began)
+    except CallsFailed as failed:
+        failure = failed.failure
+    except BaseException as error:
+        failure = context.describe_failure(error)
+    finally:
+        context.has_ended = True
+        context.remove_scratch()
+    return start.outcome(failure, duration=time.perf_counter() - began)
+
+
+def _context_of(settings: AttemptSettings, start: CallStarted) -> Context:
+    """Return the context variables for a call."""
+    found = new_context(settings.memo)
+    found.run(current_attempt.set, (start.node, start.attempt, settings.logs))
+    return found
+
+
+def _call(context: _CallContext, open_map: PieceSource, path: PiecePath) -> Failure | None:
+    """Make a call for a piece, in context variables of its own. Returns why it failed."""
+    settings, failure = context.settings, None
+    state = settings.process_state
+    if state is not None:
+        state.reset()
+    began = time.perf_counter()
+    try:
+        piece = open_map.piece(path)
+        maps = KINDS[context.node.kind].maps
+        assert maps is not None
+        table, inputs = open_map.table(piece), open_map.inputs
+        value = with_settings_kept(settings.memo, lambda: maps.call(context, table, inputs))
+        _record(context, open_map, piece, value, time.perf_counter() - began)
+    except CallsFailed as failed:
+        failure = failed.failure
+    except BaseException as error:  # also SystemExit and the like: a node must not end the run
+        failure = context.describe_failure(error)
+    try:
+        context.has_ended = True
+        context.remove_scratch()
+    except BaseException as error:
+        failure = CANCELLED if context.cancel_token.cancelled else nfrun_failure(error, failure)
+    return failure
+
+
+def _record(context: _CallContext, open_map: PieceSource, piece: Piece, value: Any, seconds: float) -> None:
+    """Keep what a function returned for a piece, and what calls have used until now. Raises NodeError, HandoffError.
+
+    What they used comes first: it decides for how long the result can be used again.
+    """
+    context.in_nfrun = True
+    if (seen := context.observation()) is not None:
+        open_map.note(seen)
+    open_map.note_shared()
+    try:
+        open_map.record(piece, value, seconds)
+    except Exception as error:
+        from nfrun.rows.returned import ReturnedError, WrongLength  # it imports Arrow
+
+        if isinstance(error, WrongLength):  # fewer rows in a call may have as many by chance
+            certain = piece.rows > 1
+            raise CallsFailed(Failure(Cause.NODE, "", str(error), details=error.details, is_certain=certain)) from None
+        if isinstance(error, ReturnedError):
+            raise NodeError(str(error), error.details) from None
+        raise
+
+
+def _refuse(coroutine: Any) -> Any:
+    coroutine.close()
+    raise RuntimeError("a coroutine is awaited on the event loop")
+
+
+def _opened_map(context: AttemptContext, kept: KeptRows | None) -> OpenedMap:
+    """Cut the input of a mapped node into pieces, and look up which have results. Raises as `open_work` does."""
+    began = time.perf_counter()
+    node, settings = context.node, context.settings
+    for key in [key for key in list(settings.open_maps) if key[0] == node.id]:  # of an attempt whose input was gone
+        settings.open_maps.pop(key).close()
+    work, inputs = open_work(context, kept)
+    opened = OpenMap(node, work, inputs, began, context.remove_scratch, settings.watch)
+    settings.open_maps[node.id, context.logged] = opened
+    is_async = node.map is not None and node.map.form is not None and node.map.form.is_async
+    return OpenedMap(work, work.rows, work.reused, is_async)
