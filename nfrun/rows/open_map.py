@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.errors import Cause
 from nfrun.core.events import CallsEnded, Failure, Outcome
 from nfrun.core.map_spec import ERRORS, MapCounts, PiecePath
-from nfrun.core.observation import Observation, merged
+from nfrun.core.observation import merged
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.retries import FINAL
 from nfrun.core.values import replace
+from nfrun.rows.stream_files import CallNotes
 from nfrun.tables.contracts.type_names import OTHERS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class CallsFailed(Exception):
         self.failure = failure
 
 
-class OpenMap:
+class OpenMap(CallNotes):
     """The pieces of a mapped input, and what its calls have used. Thread-safe.
 
     `inputs` are the other inputs of the node, as a whole, by name. `began` is when the input was opened, by the
@@ -45,39 +45,16 @@ class OpenMap:
         on_close: Callable[[], object] = lambda: None,
         watch: RunWatch | None = None,
     ) -> None:
+        super().__init__(work.note_reads, watch, node.id)
         self._node = node
         self._on_close = on_close
-        self._watch, self._known = watch, 0  # how much of what shared code has used is noted
         self.work = work
         self.table = work.table
         self.record, self.add_records = work.record, work.add_records
         self.piece = work.piece
         self.inputs = inputs
         self._began = began
-        self._lock = threading.Lock()
-        self._cpu = self._gil_wait = 0.0
-        self._observed: list[Observation] = []
         self._counts: MapCounts | None = None
-
-    def used(self, cpu: float, gil_wait: float) -> None:
-        """Add the CPU and GIL wait seconds of an order of calls."""
-        with self._lock:
-            self._cpu += cpu
-            self._gil_wait += gil_wait
-
-    def note(self, seen: Observation) -> None:
-        """Add what calls have used. Raises HandoffError."""
-        with self._lock:
-            self._observed.append(seen)
-            self.work.note_reads(seen.reads, seen.obstacle)
-
-    def note_shared(self) -> None:
-        """Add what code that the node shares with others has used until now. Raises HandoffError."""
-        with self._lock:
-            found = self._watch.shared_with(self._node.id, self._known) if self._watch is not None else ()
-            self._known += len(found)
-            for shared in found:
-                self.work.note_reads(shared.seen.reads, shared.seen.obstacle)
 
     def results(self, order: CallsEnded, join: Callable[[NodeSpec, Any], Any], unnamed: str) -> Mapping[str, Any]:
         """Return the outputs by name when all calls have ended. Raises CallsFailed, HandoffError, and as `join` does.
@@ -106,8 +83,8 @@ class OpenMap:
         return replace(
             outcome,
             duration=max(outcome.duration, seconds),
-            cpu=outcome.cpu + self._cpu,
-            gil_wait=outcome.gil_wait + self._gil_wait,
+            cpu=outcome.cpu + self.cpu,
+            gil_wait=outcome.gil_wait + self.gil_wait,
             observation=seen,
             map=self._counts,
         )

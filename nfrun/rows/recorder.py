@@ -14,12 +14,11 @@ from xxhash import xxh3_64_digest
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.map_spec import PiecePath
-from nfrun.core.observation import Observation, merged
 from nfrun.core.values import frozen
 from nfrun.rows.piece import Piece
 from nfrun.rows.returned import Computed, PlainRows, computed_by_type, computed_rows, plain_rows, together
 from nfrun.rows.row_keys import KEY_BYTES
-from nfrun.rows.stream_files import READS, ReadFiles
+from nfrun.rows.stream_files import READS, CallNotes, ReadFiles
 from nfrun.rows.streams import Result, StreamFile, encoded, join_results
 from nfrun.tables.ipc import open_file
 from nfrun.tables.stored_form import frozen as frozen_table
@@ -192,12 +191,12 @@ class SentRecords:
         self._records.clear()
 
 
-class WorkerMap:
+class WorkerMap(CallNotes):
     """The pieces of a mapped input in a worker process, which gets those of an order by `take`.
 
-    It has the methods of `OpenMap` by which calls are made. A result is in a stream of its own when `record` returns,
-    so that nothing is sent to the run's process, unless it is taken by `take_records`. `seen` is what the calls of the
-    last order have used. `on_piece` is called with the piece of each call. Raises HandoffError if the input cannot be
+    It has the methods of `OpenMap` by which calls are made, and what those of the last order have used. A result is in
+    a stream of its own when `record` returns, so that nothing is sent to the run's process, unless it is taken by
+    `take_records`. `on_piece` is called with the piece of each call. Raises HandoffError if the input cannot be
     mapped.
     """
 
@@ -212,28 +211,27 @@ class WorkerMap:
         # result.
         encoded([Result(b"", Computed(together([PlainRows((("", str),), (("",),))])), 0.0)])
         self.inputs = inputs
-        self._watch, self._known = watch, 0
         self._on_piece = on_piece
         self._order: Mapping[PiecePath, Piece] = {}
         self._whole = open_file(Path(data.input))
-        self._reads: ReadFiles | None = None
         self.take_records: Callable[[], bytes] = bytes
+        reads: ReadFiles | None = None
         file: StreamFile | SentRecords
         if data.sent:
             file = sent = SentRecords()
             self.take_records = sent.take
         else:
             files, folder = f"{data.files}-{os.urandom(6).hex()}", Path(data.folder)
-            self._reads = ReadFiles(folder / f"{files}{READS}", data.reads)
+            reads = ReadFiles(folder / f"{files}{READS}", data.reads)
             file = StreamFile(folder, files)
         results = ResultWriter(file, explode=data.explode, at_once=True)
         self.record, self.close = results.record, results.close
-        self.seen: Observation | None = None
-        self.cpu = self.gil_wait = 0.0  # of the last order
+        super().__init__((lambda *found: None) if reads is None else reads.add, watch)
 
     def take(self, order: Mapping[PiecePath, Piece]) -> None:
         """Begin an order of calls for these pieces."""
-        self._order, self.seen = order, None
+        self._order = order
+        self.clear()
 
     def piece(self, path: PiecePath) -> Piece:
         piece = self._order[path]
@@ -243,23 +241,6 @@ class WorkerMap:
     def table(self, piece: Piece) -> pa.Table:
         """Return the rows of a piece, as a view of the file if they are adjacent."""
         return piece.table(self._whole)
-
-    def used(self, cpu: float, gil_wait: float) -> None:
-        self.cpu, self.gil_wait = cpu, gil_wait
-
-    def note(self, seen: Observation) -> None:
-        self.seen = seen if self.seen is None else merged([self.seen, seen])
-        self._note_reads(seen)
-
-    def note_shared(self) -> None:
-        found = self._watch.shared_with("", self._known) if self._watch is not None else ()
-        self._known += len(found)
-        for shared in found:
-            self._note_reads(shared.seen)
-
-    def _note_reads(self, seen: Observation) -> None:
-        if self._reads is not None:
-            self._reads.add(seen.reads, seen.obstacle)
 
 
 def _results(waiting: Iterable[tuple[bytes, Computed | PlainRows, float]]) -> list[Result]:

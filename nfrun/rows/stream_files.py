@@ -1,4 +1,4 @@
-"""Names the files in a folder of results, and keeps which files the calls of a run have read.
+"""Names the files in a folder of results, and keeps which files the calls of a run have read, and what else they used.
 
 Results count while the files that their calls have read are unchanged. Needs no Arrow, for commands that only list and
 remove.
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.observation import Observation, merged
 from nfrun.system.atomic_files import make_private, read_regular_file
 from nfrun.system.os_errors import reason
+
+if TYPE_CHECKING:
+    from nfrun.code.watch.run_watch import RunWatch
 
 NOTHING: Mapping[str, str] = {}
 
@@ -65,6 +71,52 @@ class ReadFiles:
                 write_reads(self._path, new)
             except OSError as error:
                 raise HandoffError(f"cannot write {self._path}: {reason(error)}", error) from error
+
+
+class CallNotes:
+    """Adds up what the calls of a mapped node have used. Thread-safe.
+
+    `add_reads(reads, obstacle)` keeps the files that calls have read. `node` has used the code that it shares with
+    others, "" in a worker process, where that is the only one.
+    """
+
+    def __init__(
+        self, add_reads: Callable[[Mapping[str, str], str], object], watch: RunWatch | None, node: str = ""
+    ) -> None:
+        self._add_reads, self._watch, self._of_node = add_reads, watch, node
+        self._known = 0  # how much of what shared code has used is noted
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what calls have used, but for the files that they have read."""
+        self.cpu = self.gil_wait = 0.0
+        self._observed: list[Observation] = []
+
+    @property
+    def seen(self) -> Observation | None:
+        """The files, hosts and state that calls have used."""
+        return merged(self._observed)
+
+    def used(self, cpu: float, gil_wait: float) -> None:
+        """Add the CPU and GIL wait seconds of an order of calls."""
+        with self._lock:
+            self.cpu += cpu
+            self.gil_wait += gil_wait
+
+    def note(self, seen: Observation) -> None:
+        """Add what calls have used. Raises HandoffError."""
+        with self._lock:
+            self._observed.append(seen)
+            self._add_reads(seen.reads, seen.obstacle)
+
+    def note_shared(self) -> None:
+        """Add what code that the node shares with others has used until now. Raises HandoffError."""
+        with self._lock:
+            found = self._watch.shared_with(self._of_node, self._known) if self._watch is not None else ()
+            self._known += len(found)
+            for shared in found:
+                self._add_reads(shared.seen.reads, shared.seen.obstacle)
 
 
 def write_reads(path: Path, reads: Mapping[str, str]) -> None:

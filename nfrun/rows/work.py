@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -82,7 +81,6 @@ class MapWork:
             self._covered = array("q", accumulate(covered, initial=0))
         pa.default_memory_pool().release_unused()
         self._failed: dict[bytes, CallError] = {}
-        self._lock = threading.Lock()
 
     @property
     def rows(self) -> int:
@@ -155,15 +153,12 @@ class MapWork:
 
         With an `obstacle`, no later run uses results of this one. Raises HandoffError.
         """
-        with self._lock:
-            self._reads.add(reads, obstacle)
+        self._reads.add(reads, obstacle)
 
     def fail(self, piece: Piece, error: str, message: str, attempts: int) -> None:
         """Note that there is no result for a piece: the type of the error, its message, and the number of attempts."""
-        with self._lock:
-            for start in range(0, len(piece.keys), KEY_BYTES):
-                key = piece.keys[start : start + KEY_BYTES]
-                self._failed[key] = CallError(error, message, attempts)
+        for start in range(0, len(piece.keys), KEY_BYTES):
+            self._failed[piece.keys[start : start + KEY_BYTES]] = CallError(error, message, attempts)
 
     def made(self, pieces: Sequence[Piece]) -> int:
         """Return how many of these pieces, from the first on, workers have kept a result of."""
