@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,18 @@ nodes:
     assert trial.new() == {"size": 8}
     trial.edit("[3, 5]", "[3, 5, 6]")
     assert trial.new() == {"size": 1}
+
+
+def test_rows_of_a_run_that_is_under_way_are_not_used_as_it_may_rule_them_out(trial: Trial) -> None:
+    locks = trial.path / ".nfrun" / "locks"
+    (lock,) = locks.glob("*.lock")
+    (locks / "other.lock").write_bytes(lock.read_bytes())  # names the run of the fixture
+    trial.edit('"steps:rows"', '"steps:rows", with: {new: [2001]}')
+    with (locks / "other.lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert trial.new()["size"] == 1001
+    trial.edit("new: [2001]", "new: [2001, 2002]")
+    assert trial.new()["size"] == 1
 
 
 def test_results_of_a_run_during_which_the_code_was_changed_are_not_used(tmp_path: Path, here: Here) -> None:

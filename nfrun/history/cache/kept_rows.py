@@ -82,18 +82,20 @@ class RowFolders:
         if name is None:
             return None
         folder = self._folders[spec.id] = self._folder / name
+        outdated = () if self._is_forced(spec.id) else outdated_results(folder, self._observed)
         try:
             with self._lock:
                 self._unfinished.setdefault(folder, set()).add(spec.id)
                 self._mark(folder, cached=spec.cache is True)
+            under_way = {f"{run_number(run):010}" for run in self._runs_under_way()} - {self._run}
             # Runs get their numbers in order, so none with a lower number begins.
-            ended = min([self._run, *(f"{run_number(run):010}" for run in self._runs_under_way())])
+            ended = min([self._run, *under_way])
         except OSError as error:
             raise HandoffError(f"cannot write to {folder}: {reason(error)}", error) from error
         if self._is_forced(spec.id):
             return KeptRows(str(folder), self._run, use_kept=False, ended=ended)
-        outdated = outdated_results(folder, self._observed)
-        used = [read for name, read in files_read(folder).items() if name not in outdated]
+        outdated = (*outdated, *under_way)  # those may still be ruled out by their run
+        used = [read for name, read in files_read(folder).items() if not name.startswith(outdated)]
         self._reads[spec.id] = {file: checksum for read in used for file, checksum in read.items()}
         return KeptRows(str(folder), self._run, outdated=outdated, ended=ended)
 
