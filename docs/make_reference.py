@@ -111,6 +111,7 @@ def kind_of(part: Schema) -> str:
 def commands() -> Iterator[str]:
     for name, (_, options, text) in all_commands().items():
         declared = [option for option in fields(options) if not option.metadata["settings"].get("hidden")]
+        declared.sort(key=lambda option: bool(option.metadata["flags"]))  # arguments come first
         arguments = [option for option in declared if not option.metadata["flags"]]
         takes_file = any("--pipeline" in option.metadata["flags"] for option in declared)
         words = ["[FILE]"] * takes_file + [_argument(option) for option in arguments]

@@ -77,7 +77,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             ),
             "a command",
         )
-        | {"cli.completion": "the answer to a shell", "cli.doctor_command": "a command"}
+        | {"cli.completion": "the answer to a shell"}
         | {"session.api.node_tests": "what a node under test has printed"},
     ),
     "prints to a stream": (

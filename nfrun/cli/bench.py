@@ -20,7 +20,6 @@ from typing import IO, Any, NoReturn
 
 import nfrun
 from nfrun import __version__
-from nfrun.cli.command_options import BenchOptions
 from nfrun.cli.exit_codes import (
     EXIT_BUG,
     EXIT_FAILED,
@@ -42,6 +41,7 @@ from nfrun.reports.format_units import format_seconds
 from nfrun.reports.last_line import GO_ON
 from nfrun.reports.summary import KEEP_GOING
 from nfrun.session.option_fields import parse_slots
+from nfrun.session.options import BenchOptions
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.processes.process_tree import describe_exit
 from nfrun.system.processes.signals import SIGNALS, cancel_on_signals

@@ -1,7 +1,8 @@
 """Carries out the commands: each function does the work, prints, and returns the exit code.
 
-`fast_args.py` and `typer_app.py` parse the command line and call `execute`, which makes the options (`options.py`) and
-reports errors. Functions raise them, and set the redactor of `messages` as soon as the secrets are known.
+`fast_args.py` and `typer_app.py` parse the command line and call `execute`, which makes the options and reports errors.
+Functions raise them, and set the redactor of `messages` as soon as the secrets are known. What runs pipelines has its
+options in `session/options.py`; those of the other commands are here.
 Each function imports what it needs inside itself, so that a command pays only for its own imports.
 """
 
@@ -11,16 +12,28 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun import __version__
-from nfrun.cli.command_options import BenchOptions, CleanOptions, PluginsOptions, SchemaOptions
-from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
+from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
 from nfrun.core.errors import SpecError, UsageError
-from nfrun.session.option_fields import Options, cache_budget, tells_github
-from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
+from nfrun.core.values import asdict
+from nfrun.session.option_fields import (
+    Options,
+    cache_budget,
+    cache_size_option,
+    color_option,
+    command_options,
+    declare,
+    flag,
+    json_option,
+    pipeline_option,
+    tells_github,
+    work_option,
+)
+from nfrun.session.options import BenchOptions, PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.processes.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
@@ -52,6 +65,19 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
     print(planned.text(options.format, verbose=options.verbose))
     return EXIT_OK
+
+
+@command_options
+class CleanOptions(Options):
+    """The options of `nfrun clean`."""
+
+    pipeline: Path | None = pipeline_option(
+        help="The pipeline file whose work folder is meant. Left out: .nfrun in the working directory."
+    )
+    work: Path | None = work_option()
+    cache_size: int | None = cache_size_option()
+    all: bool = flag("--all", help="Remove all runs, or those of PIPELINE, with tables of 'cache: true' nodes too.")
+    dry_run: bool = flag("--dry-run", help="Only list what would be removed.")
 
 
 def clean(options: CleanOptions, messages: Messages) -> int:
@@ -173,6 +199,66 @@ def version() -> int:
     return EXIT_OK
 
 
+@command_options
+class DoctorOptions(Options):
+    """The options of `nfrun doctor`."""
+
+    pipeline: Path | None = pipeline_option(
+        help="The pipeline file whose work folder and runs are meant. Left out: the work folder that is here."
+    )
+    work: Path | None = work_option()
+    json: bool = json_option()
+    color: str = color_option()
+
+
+def doctor(options: DoctorOptions, messages: Messages) -> int:
+    """Print what was checked and what to do. Returns 1 if there is a problem, and 0 if there are notes at most."""
+    from nfrun.cli.lookback_commands import look
+    from nfrun.core.health import NOTE, PROBLEM
+    from nfrun.core.text import format_count, on_one_line
+    from nfrun.session.health import check_health
+
+    folder, work = _checked_folders(options)
+    styles, levels = {PROBLEM: "failed", NOTE: "skipped"}, []
+    documents = []
+    shown = look(options.color)
+    for check in check_health(folder, work, options.pipeline):
+        levels.append(check.level)
+        documents.append(asdict(check))
+        if not options.json:
+            head = shown.paint(check.level.ljust(7), styles.get(check.level, "ok"))
+            print(f"{head}  {on_one_line(f'{check.about}: {check.text}')}", flush=True)
+            if check.advice:
+                print(f"         {on_one_line(check.advice)}", flush=True)
+    if options.json:
+        print_json({"ok": PROBLEM not in levels, "work": str(work), "checks": documents})
+    else:
+        counts = {"problem": levels.count(PROBLEM), "note": levels.count(NOTE)}
+        found = " and ".join(format_count(number, what) for what, number in counts.items() if number)
+        print(f"doctor: {format_count(len(levels), 'check')}, {found or 'all in order'}")
+    return EXIT_FAILED if PROBLEM in levels else EXIT_OK
+
+
+def _checked_folders(options: DoctorOptions) -> tuple[Path, Path]:
+    """Return the folder of the pipelines and their work folder. Raises SpecError if there is no such pipeline file."""
+    from nfrun.core.errors import NotRecorded
+    from nfrun.core.pipeline import WORK_DIR
+    from nfrun.lookback.run_reference import locate_work
+
+    folder = options.pipeline.absolute().parent if options.pipeline else Path.cwd()
+    with suppress(NotRecorded):
+        work, _ = locate_work(options.pipeline, options.work)
+        return folder if options.pipeline or options.work else work.path.parent, work.path
+    return folder, (options.work or folder / WORK_DIR).absolute()
+
+
+@command_options
+class PluginsOptions(Options):
+    """The options of `nfrun plugins`."""
+
+    json: bool = flag("--json", help="One JSON document, with all that each kind declares.")
+
+
 def plugins(options: PluginsOptions, messages: Messages) -> int:
     """List the kinds of plug-ins with their version, package and description. Returns 2 if one is not usable."""
     from nfrun.core.text import on_one_line
@@ -215,6 +301,19 @@ def _as_written(half: StaticHalf) -> dict[str, Any]:
     }
 
 
+@command_options
+class SchemaOptions(Options):
+    """The options of `nfrun schema`."""
+
+    what: str = declare(
+        default="pipeline",
+        choices=("pipeline", "kind", "plan", "run", "show", "validate"),
+        metavar="WHAT",
+        help="pipeline: a pipeline file, the default; kind: the file that declares a kind of a plug-in; plan, run, "
+        "show, validate: what these commands print with --json.",
+    )
+
+
 def schema(options: SchemaOptions, messages: Messages) -> int:
     """Print the JSON Schema of pipeline files, or of a document."""
     from nfrun.nodes.schemas import document_schema
@@ -230,6 +329,7 @@ COMMANDS: Mapping[str, Command] = {
     "run": (run, RunOptions, "Run a pipeline, or what has changed in it."),
     "plan": (plan, PlanOptions, "Show what would run, and why, without running anything."),
     "validate": (validate, ValidateOptions, "Find all problems of pipeline files, without running anything."),
+    "doctor": (doctor, DoctorOptions, "Check the machine and the work folder for what slows runs."),
     "clean": (clean, CleanOptions, "Remove tables, files and old runs that nothing needs."),
     "plugins": (plugins, PluginsOptions, "List the kinds of node that installed packages have."),
     "schema": (schema, SchemaOptions, "Print the JSON Schema of pipeline files, or of --json documents."),
@@ -239,12 +339,11 @@ COMMANDS: Mapping[str, Command] = {
 
 def all_commands() -> dict[str, Command]:
     """Return all commands by name, also those whose import would delay the others."""
-    from nfrun.cli.doctor_command import DOCTOR_COMMAND
     from nfrun.cli.init_command import INIT_COMMAND
     from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
 
     first = dict(list(COMMANDS.items())[:3])  # the help has them in this order
-    return {"init": INIT_COMMAND, **first, **LOOKBACK_COMMANDS, "doctor": DOCTOR_COMMAND, **COMMANDS}
+    return {"init": INIT_COMMAND, **first, **LOOKBACK_COMMANDS, **COMMANDS}
 
 
 def find_command(name: str) -> Command | None:

@@ -21,7 +21,7 @@ import nfrun
 from nfrun.cli.exit_codes import EXIT_OK
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.core.text import closest_match, ellipsize, escape_controls, on_one_line
+from nfrun.core.text import escape_controls, on_one_line, shortened
 from nfrun.session.option_fields import Options, command_options, declare, parse_path
 
 if TYPE_CHECKING:
@@ -51,11 +51,6 @@ class InitOptions(Options):
         help="The folder of the project. It is made if it is missing. Left out: the working directory.",
     )
 
-    def __post_init__(self) -> None:
-        if self.template is not None and self.template not in TEMPLATES:
-            raise UsageError(_no_template(self.template), "TEMPLATE")
-        Options.__post_init__(self)
-
 
 def init(options: InitOptions, messages: Messages) -> int:
     """Make a project from a template, or list the templates.
@@ -69,7 +64,7 @@ def init(options: InitOptions, messages: Messages) -> int:
         _check(options.folder, files, options.template)
         real = Path(os.path.realpath(options.folder))
         _make(files, real)
-        told = [*_made(options.folder if options.folder.exists() else real, files), *_note_on_workflows(real, files)]
+        told = _made(options.folder if options.folder.exists() else real, files)
     print(escape_controls("\n".join(told)))
     return EXIT_OK
 
@@ -94,11 +89,9 @@ def _check(folder: Path, files: Iterable[Path], template: str) -> None:
         raise UsageError(f"'{on_one_line(str(folder))}' is in a work folder, from which nfrun removes files", "DIR")
     taken = list(dict.fromkeys(name for file in files if (name := _taken(folder, file))))
     if taken:
-        listed = ", ".join(taken[:_MOST_LISTED])
-        more = f" and {len(taken) - _MOST_LISTED} more" if len(taken) > _MOST_LISTED else ""
         are = "is" if len(taken) == 1 else "are"
         where = "here" if folder == Path() else f"in '{on_one_line(str(folder))}'"
-        what = f"{listed}{more} {are} {where} already, and nothing is overwritten"
+        what = f"{shortened(taken, _MOST_LISTED)} {are} {where} already, and nothing is overwritten"
         raise UsageError(f"{what}: name a new folder, such as 'nfrun init {template} my-{template}'", "DIR")
 
 
@@ -121,7 +114,7 @@ def _make(files: Mapping[Path, bytes], folder: Path) -> None:
             path = folder / name
             for parent in reversed([path.parent, *path.parent.parents]):
                 if not parent.is_dir():
-                    _make_folder(parent)
+                    parent.mkdir()
                     made.append(parent.rmdir)
             with path.open("xb") as file:
                 made.append(path.unlink)
@@ -132,15 +125,6 @@ def _make(files: Mapping[Path, bytes], folder: Path) -> None:
                 remove()
         if isinstance(error, OSError) and error.filename is None:  # as of a full disk
             error.filename = str(path)
-        raise
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder. Raises OSError with a text that says so: the reason alone reads as if it had to be there."""
-    try:
-        folder.mkdir()
-    except OSError as error:
-        error.strerror = f"cannot make this folder: {error.strerror}"
         raise
 
 
@@ -159,17 +143,10 @@ def _overview() -> list[str]:
     ]
 
 
-def _no_template(word: str) -> str:
-    names = ", ".join(TEMPLATES)
-    if guess := closest_match(word, TEMPLATES):
-        return f"'{ellipsize(word)}' is no template (did you mean '{guess}'?): there are {names}"
-    return f"'{ellipsize(word)}' is no template: there are {names}. A folder comes second: 'nfrun init etl shop'"
-
-
 def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
     """Return the lines that say what was made, and which commands to type next."""
     is_here = folder.samefile(".")
-    python = _python()
+    python = _own("python", _quoted(sys.executable))
     pipeline = next(name for name in files if name.suffix == ".yaml" and len(name.parts) == 1)
     missing = _missing_packages(files[Path("requirements.txt")].decode())
     has_pip = find_spec("pip") or not shutil.which("uv")
@@ -177,7 +154,7 @@ def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
     commands = [
         *([] if is_here else [f"cd {_quoted(folder)}"]),
         *([f"{install} -r requirements.txt"] if missing else []),
-        f"{_own_command(python)} run {pipeline}",
+        f"{_own('nfrun', f'{python} -m nfrun')} run {pipeline}",
         f"{python} -m pytest",
     ]
     return [
@@ -187,15 +164,6 @@ def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
         "next (README.md says more):",
         *(f"  {line}" for line in commands),
     ]
-
-
-def _note_on_workflows(folder: Path, files: Iterable[Path]) -> list[str]:
-    """Return a note if the project is in a folder of a repository, where GitHub does not look for workflows."""
-    above = [path for path in folder.parents if (path / ".git").exists()]
-    if not above:
-        return []
-    workflow = next(name for name in files if name.parts[0] == ".github")
-    return [f"GitHub reads {workflow} only in the root folder of the repository, {above[0]}: the file says what to do"]
 
 
 def _missing_packages(requirements: str) -> list[str]:
@@ -211,24 +179,12 @@ def _missing_packages(requirements: str) -> list[str]:
     return missing
 
 
-def _python() -> str:
-    """Return what starts the Python of this environment from a shell: the shortest of its names."""
-    own = Path(sys.executable)
-    names = [path for path in (own.with_name("python"), own) if path.exists() and path.resolve() == own.resolve()]
-    return min(map(_as_typed, names or [own]), key=len)
-
-
-def _own_command(python: str) -> str:
-    """Return what starts nfrun from a shell: the program of this environment, or `python` with its module."""
-    scripts = [Path(sys.argv[0]).absolute(), Path(sys.executable).with_name("nfrun")]
-    found = [_as_typed(path) for path in scripts if path.name == "nfrun" and path.is_file()]
-    return min(found, key=len, default=f"{python} -m nfrun")
-
-
-def _as_typed(program: str | Path) -> str:
-    """Return what starts a program from a shell: its name if the shell finds it by that, and else its path."""
-    found = shutil.which(Path(program).name)
-    return Path(program).name if found and Path(found).absolute() == Path(program) else _quoted(program)
+def _own(program: str, otherwise: str) -> str:
+    """Return what starts a program of this environment from a shell: its name if that finds it, or else its path."""
+    own, found = Path(sys.executable).with_name(program), shutil.which(program)
+    if found and Path(found).absolute() == own:
+        return program
+    return _quoted(own) if own.is_file() else otherwise
 
 
 def _quoted(path: str | Path) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, print_json
 from nfrun.core.errors import UsageError
-from nfrun.core.values import MISSING
+from nfrun.core.values import KW_ONLY, MISSING
 from nfrun.session.option_fields import (
     Options,
     color_option,
@@ -30,7 +30,6 @@ from nfrun.session.option_fields import (
     params_option,
     parse_number,
     parse_path,
-    refuse_idle,
 )
 from nfrun.system.std_streams import path_for_stdout, stdout_for_text
 from nfrun.tables.formats import format_of
@@ -47,22 +46,6 @@ if TYPE_CHECKING:
 _STDOUT = Path("-")
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"
 
-_pipeline_file = partial(
-    declare,
-    "--pipeline",
-    parse=parse_path,
-    metavar="FILE",
-    help="The pipeline file whose runs are meant. It may also stand first. Default: all runs in the work folder that "
-    "is here.",
-)
-_work = partial(
-    declare,
-    "--work",
-    parse=partial(parse_path, what="folder"),
-    metavar="DIR",
-    help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
-)
-_run = partial(declare, "--run", completes="run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
 _node = partial(declare, completes="node", metavar="NODE", help="The node.")
 _number = partial(
     declare,
@@ -73,54 +56,72 @@ _number = partial(
 
 
 @command_options
-class RunsOptions(Options):
+class LookOptions(Options):
+    """The options of all commands that look back: whose runs are meant, and where they are."""
+
+    _: KW_ONLY  # so that a command may have arguments that must be given
+    pipeline: Path | None = declare(
+        "--pipeline",
+        parse=parse_path,
+        metavar="FILE",
+        help="The pipeline file whose runs are meant. It may also stand first. Default: all runs in the work folder "
+        "that is here.",
+    )
+    work: Path | None = declare(
+        "--work",
+        parse=partial(parse_path, what="folder"),
+        metavar="DIR",
+        help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
+    )
+
+
+@command_options
+class OneRunOptions(LookOptions):
+    """The options of commands about one run. `run` is None for the last."""
+
+    _: KW_ONLY
+    run: str | None = declare("--run", completes="run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
+
+
+@command_options
+class RunsOptions(LookOptions):
     """The options of `nfrun runs`. `limit` is None for the default."""
 
-    limit: int | None = _number("-n", "--limit", help="How many runs to list at most. Default: 20.")
+    limit: int | None = _number(
+        *("-n", "--limit"),
+        idle={"all": "--all lists all runs"},
+        help="How many runs to list at most. Default: 20.",
+    )
     all: bool = flag("--all", help="List all runs.")
-    pipeline: Path | None = _pipeline_file()
-    work: Path | None = _work()
     json: bool = json_option()
     color: str = color_option()
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
-        refuse_idle(("--limit", self.all and self.limit is not None, "--all lists all runs"))
-
 
 @command_options
-class ShowOptions(Options):
-    """The options of `nfrun show`. If `node` is None, the whole run is shown. `run` is None for the last."""
+class ShowOptions(OneRunOptions):
+    """The options of `nfrun show`. If `node` is None, the whole run is shown."""
 
     node: str | None = _node(help="The node to show. Left out: the run with all its nodes.")
-    run: str | None = _run()
     all: bool = flag("--all", help="List all nodes, however many.")
     events: bool = flag("--events", help="Print the lines of the journal as they were written, one JSON object each.")
-    pipeline: Path | None = _pipeline_file()
-    work: Path | None = _work()
     json: bool = json_option()
     color: str = color_option()
 
 
 @command_options
-class LogsOptions(Options):
-    """The options of `nfrun logs`. `attempt` is None for the last. `run` is None for the last, or one under way."""
+class LogsOptions(OneRunOptions):
+    """The options of `nfrun logs`. `attempt` is None for the last, and `run` also for one under way."""
 
     node: str = _node(default=MISSING)
-    run: str | None = _run()
-    attempt: int | None = _number("--attempt", help="Which attempt. Default: the last.")
+    attempt: int | None = _number(
+        "--attempt", idle={"follow": "--follow prints all attempts"}, help="Which attempt. Default: the last."
+    )
     follow: bool = flag("-f", "--follow", help="Follow the run that is under way until the node has ended.")
-    pipeline: Path | None = _pipeline_file()
-    work: Path | None = _work()
     color: str = color_option()
-
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
-        refuse_idle(("--attempt", self.follow and self.attempt is not None, "--follow prints all attempts"))
 
 
 @command_options
-class DiffOptions(Options):
+class DiffOptions(LookOptions):
     """The options of `nfrun diff`. `before` and `after` are None for the two last runs."""
 
     before: str | None = declare(
@@ -137,22 +138,19 @@ class DiffOptions(Options):
     )
     all: bool = flag("--all", help="Show all nodes that differ, however many.")
     exit_code: bool = flag("--exit-code", help="End with 1 if the runs differ.")
-    pipeline: Path | None = _pipeline_file()
-    work: Path | None = _work()
     json: bool = json_option()
     color: str = color_option()
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
+    def check(self) -> None:
+        """Refuse a key of rows that are not compared."""
         if self.key is not None and not self.data:
             raise UsageError("it needs --data, which compares rows", "--key")
 
 
 @command_options
-class ReportOptions(Options):
+class ReportOptions(OneRunOptions):
     """The options of `nfrun report`. `file` is None for a name made of the pipeline and the number of the run."""
 
-    run: str | None = _run()
     file: Path | None = declare(
         *("-o", "--output"),
         parse=parse_path,
@@ -165,21 +163,18 @@ class ReportOptions(Options):
         choices=("html", "trace"),
         help="html: a page for browsers; trace: when what ran, for ui.perfetto.dev (PIPELINE-NUMBER.trace.json).",
     )
-    pipeline: Path | None = _pipeline_file()
-    work: Path | None = _work()
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
+    def check(self) -> None:
+        """Refuse a file in a folder that is not there."""
         if self.file is not None and not self.file.parent.is_dir():
             raise UsageError(f"there is no folder '{self.file.parent}'", "-o")
 
 
 @command_options
-class OpenOptions(Options):
+class OpenOptions(OneRunOptions):
     """The options of `nfrun open`."""
 
     output: str = declare(default=MISSING, completes="output", metavar="OUTPUT", help="The output: NODE, or NODE.NAME.")
-    run: str | None = _run()
     format: str = declare(
         "--format",
         default="text",
@@ -194,12 +189,10 @@ class OpenOptions(Options):
     )
     rows: int | None = _number("-n", "--rows", help="How many rows. Default: the first ones as text, otherwise all.")
     wide: bool = flag("-w", "--wide", help="All columns, however wide the terminal is.")
-    pipeline: Path | None = _pipeline_file()
-    work: Path | None = _work()
     color: str = color_option()
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
+    def check(self) -> None:
+        """Refuse options of another form, and a file that cannot be written."""
         if self.format == "path":
             for option, given in (("-o", self.file), ("-n", self.rows), ("--wide", self.wide)):
                 if given:
@@ -219,14 +212,11 @@ class OpenOptions(Options):
 
 
 @command_options
-class ShellOptions(Options):
+class ShellOptions(OneRunOptions):
     """The options of `nfrun shell`."""
 
     node: str = _node(default=MISSING)
-    run: str | None = _run()
     given: Mapping[str, str] = params_option(help="Set a parameter. Default: as the run had it.")
-    pipeline: Path | None = _pipeline_file()
-    work: Path | None = _work()
 
 
 def runs(options: RunsOptions, messages: Messages) -> int:

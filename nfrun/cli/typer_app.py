@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -26,7 +25,6 @@ from nfrun.cli.commands import version as print_version
 from nfrun.cli.completion import VARIABLE, answer_shell, completer, help_for_shells
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json, report_errors
 from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
-from nfrun.cli.other_words import argument_hint, command_hint, option_hint
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
@@ -193,17 +191,6 @@ for command, (_, command_options, command_help) in all_commands().items():
     register(_callback(command, command_options))
 
 
-def _hint(error: Any) -> str:
-    """Return what to type in place of a command that is not there, or of an argument too many."""
-    if error.ctx is None:
-        return ""
-    if error.ctx.parent is None:
-        return command_hint(sys.argv[1]) if error.message.startswith("No such command") else ""
-    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*\S.*)\)", error.message)
-    flags = {flag for param in error.ctx.command.params for flag in param.opts}
-    return argument_hint(extra[1], flags) if extra else ""
-
-
 def main() -> NoReturn:
     """Run the command line in `sys.argv` and exit. Called for what `parse_plain` does not parse."""
     prepare_std_streams()
@@ -215,8 +202,8 @@ def main() -> NoReturn:
             help_of = [*words[1:], "--help"] if words[:1] == ["help"] else words  # `help run` is `run --help`
             code = app(help_of, prog_name="nfrun", standalone_mode=False)
         except _UsageError as error:
-            if hint := option_hint(getattr(error, "option_name", "")) or _hint(error):
-                error.message, error.possibilities = f"{error.message.partition('. Did')[0].rstrip('.')}. {hint}", None
+            if words[0].endswith((".yaml", ".yml")) and error.message.startswith("No such command"):
+                error.message = f"No such command '{words[0]}'. Did you mean 'run {words[0]}'?"
             buffer = io.StringIO()
             error.show(buffer)
             messages(buffer.getvalue(), end="")

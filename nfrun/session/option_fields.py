@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.core.errors import UsageError
-from nfrun.core.pipeline import Pipeline, has_expression
+from nfrun.core.pipeline import NOTHING, Pipeline, has_expression
 from nfrun.core.selection import parse_selector
 from nfrun.core.values import Field, field, fields, mutable
 from nfrun.system.runtime import cores
@@ -189,6 +189,7 @@ def declare(
     bare: str | None = None,
     completes: str = "",
     group: str = "",
+    idle: Mapping[str, str] = NOTHING,
     **settings: Any,
 ) -> Any:
     """Declare an option, or an argument if it has no flags.
@@ -197,11 +198,13 @@ def declare(
     the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
     with any text if `wrong` completes the message "'value' is ...". `bare` is the value of an option that is given
     without one. `completes` says what it names, for the completion in shells: one of COMPLETED. `group` is the heading
-    in the help of a command with many options. `settings` are those of typer.
+    in the help of a command with many options. `idle` says why it would count for nothing, by the names of the options
+    beside which it would: giving both is an error. `settings` are those of typer.
     """
     assert completes in COMPLETED, completes
     declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices, "bare": bare}
-    return field(default=default, metadata={**declared, "completes": completes, "group": group, "settings": settings})
+    declared |= {"completes": completes, "group": group, "idle": idle, "settings": settings}
+    return field(default=default, metadata=declared)
 
 
 @dataclass_transform(frozen_default=True)
@@ -225,6 +228,16 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
             except ValueError as error:
                 name = (*declared["flags"], declared["settings"].get("metavar"))[0]
                 raise UsageError(f"'{value}' is {wrong}" if wrong else str(error), name) from None
+        for option in fields(self):
+            value = getattr(self, option.name)
+            is_given = value is not None and value is not False and value != ()  # 0 is a value
+            why = next((why for other, why in option.metadata["idle"].items() if getattr(self, other, False)), "")
+            if is_given and why:
+                raise UsageError(f"{why}: give one of them", option.metadata["flags"][-1])
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that do not go together. Raises UsageError."""
 
     def __eq__(self, other: object) -> bool:
         names = [option.name for option in fields(self)]
@@ -235,13 +248,6 @@ def in_order_of_help(options: Iterable[Field[Any]]) -> dict[str, Field[Any]]:
     """Return options by name, below the headings of the help."""
     declared = [*options]
     return {one.name: one for group in ("", *_HEADINGS) for one in declared if one.metadata["group"] == group}
-
-
-def refuse_idle(*options: tuple[str, bool, str]) -> None:
-    """Raise UsageError for an option that would count for nothing: its flag, whether that is so, and why."""
-    for option, is_idle, why in options:
-        if is_idle:
-            raise UsageError(f"{why}: give one of them", option)
 
 
 flag = partial(declare, kind=bool, default=False)
@@ -281,6 +287,7 @@ cache_size_option = partial(
     parse=parse_cache_size,
     wrong=NO_CACHE_SIZE,
     metavar="SIZE",
+    idle={"keep": "--keep removes no tables", "all": "--all removes all tables"},
     help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
     "or a tenth of the free space, whichever is less.",
     group=KEPT,
@@ -314,6 +321,7 @@ resume_option = partial(
     default=False,
     help="Reuse what earlier runs have finished. This is the default.",
     group=SELECTION,
+    idle={"fresh": "--fresh runs what --resume reuses"},
 )
 json_option = partial(flag, "--json", help="One JSON document on stdout, and nothing else.", group=SHOWN)
 color_option = partial(
@@ -329,6 +337,7 @@ github_option = partial(
     "--github",
     help="Tell GitHub's runner what is found. This is the default where GITHUB_ACTIONS is true.",
     group=SHOWN,
+    idle={"no_github": "--no-github turns off what --github turns on"},
 )
 no_github_option = partial(flag, "--no-github", help="Do not, also where GITHUB_ACTIONS is true.", group=SHOWN)
 

@@ -1,4 +1,4 @@
-"""Declares the options of a run, of a plan and of `nfrun validate`: their flags, help and defaults.
+"""Declares the options of a run, of a plan, of `nfrun validate` and of `nfrun bench`: their flags, help and defaults.
 
 An option is one field of a value. `cli/fast_args.py` parses the command line by these declarations, and
 `cli/typer_app.py` makes the help of them. Both make the options from texts, Python programs make them from values. The
@@ -39,12 +39,13 @@ from nfrun.session.option_fields import (
     params_option,
     parse_date,
     parse_inputs,
+    parse_number,
     parse_path,
     parse_profile,
     parse_seconds,
+    parse_slots,
     parse_wait,
     pipeline_option,
-    refuse_idle,
     resume_option,
     selectors_option,
     slots_option,
@@ -127,13 +128,6 @@ class Reuse(Options):
         "--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.", group=KEPT
     )
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
-        refuse_idle(
-            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
-            ("--cache-size", self.keep and self.cache_size is not None, "--keep removes no tables"),
-        )
-
 
 @command_options
 class Shown(Options):
@@ -142,7 +136,10 @@ class Shown(Options):
     json: bool = json_option()
     quiet: bool = flag("-q", "--quiet", help="Print failures only.", group=SHOWN)
     verbose: bool = flag(
-        "-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.", group=SHOWN
+        *("-v", "--verbose"),
+        help="Also show when nodes start, and every node, reused ones too.",
+        group=SHOWN,
+        idle={"quiet": "--quiet prints failures only"},
     )
     color: str = color_option()
     report: Path | None = _file_option("--report", "Write a page about the run, for browsers: one HTML file.")
@@ -151,13 +148,6 @@ class Shown(Options):
     trace: Path | None = _file_option("--trace", "Write when what ran, for ui.perfetto.dev.")
     github: bool = github_option()
     no_github: bool = no_github_option()
-
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
-        refuse_idle(
-            ("--verbose", self.quiet and self.verbose, "--quiet prints failures only"),
-            ("--github", self.github and self.no_github, "--no-github turns off what --github turns on"),
-        )
 
 
 @command_options
@@ -225,8 +215,8 @@ class Where(Options):
         group=WORKING,
     )
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
+    def check(self) -> None:
+        """Refuse what is for clusters without one."""
         _check_cluster(self.executor, self.address, self.store)
 
 
@@ -284,14 +274,17 @@ def _check_cluster(executor: str | None, address: str | None, store: str | None)
             raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
 
 
+_PLAN_ALONE = {"fresh": "--fresh shows the plan alone"}
+
+
 @command_options
 class PlanOptions(What):
     """The options of `nfrun plan`. `slots` is None for those of the profile."""
 
-    force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.")
+    force: Sequence[str] = force_option(help="Show what would run if these nodes did. Repeatable.", idle=_PLAN_ALONE)
     fresh: bool = fresh_option(help="Show the plan alone, whatever earlier runs have finished.")
     resume: bool = resume_option(help="Show which nodes would run, and why. This is the default.")
-    verify: bool = verify_option()
+    verify: bool = verify_option(idle=_PLAN_ALONE)
     json: bool = json_option()
     slots: int | None = slots_option(default=None)
     format: str = declare(
@@ -299,15 +292,10 @@ class PlanOptions(What):
     )
     verbose: bool = flag("-v", "--verbose", help="Show each cell of a matrix.", group=SHOWN)
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
-        shows_graph = self.format in ("mermaid", "dot")
-        refuse_idle(
-            ("--resume", self.fresh and self.resume, "--fresh runs what --resume reuses"),
-            ("--force", bool(self.fresh and self.force), "--fresh shows the plan alone"),
-            ("--verify", self.fresh and self.verify, "--fresh shows the plan alone"),
-            ("--verbose", shows_graph and self.verbose, f"--format {self.format} has no rows"),
-        )
+    def check(self) -> None:
+        """Refuse options of a form that is not shown, and take `--json` and `--format json` for the same."""
+        if self.verbose and self.format in ("mermaid", "dot"):
+            raise UsageError(f"--format {self.format} has no rows: give one of them", "--verbose")
         if self.json and self.format not in ("text", "json"):
             raise UsageError(f"it means --format json, and --format {self.format} is given: give one of them", "--json")
         if self.json or self.format == "json":
@@ -339,7 +327,35 @@ class ValidateOptions(Options):
     github: bool = github_option()
     no_github: bool = no_github_option()
 
-    def __post_init__(self) -> None:
-        Options.__post_init__(self)
+    def check(self) -> None:
+        """Refuse what is for clusters without one."""
         _check_cluster(self.executor, self.address, self.store)
-        refuse_idle(("--github", self.github and self.no_github, "--no-github turns off what --github turns on"))
+
+
+@command_options
+class BenchOptions(Options):
+    """The options of `nfrun bench`.
+
+    If `pipeline` is None, the two bundled pipelines are compared. `slots` is how many nodes run at once; None means as
+    `nfrun run` has it, or for the bundled pipelines the number of nodes, because their nodes only wait.
+    """
+
+    pipeline: Path | None = pipeline_option(
+        help="The pipeline file. Left out: two that come with nfrun, of 5 and of 20 nodes."
+    )
+    given: Mapping[str, str] = params_option()
+    slots: int | None = slots_option(
+        parse=lambda slots: None if slots == "auto" else parse_slots(slots),
+        help="How many nodes run at once. auto: as `nfrun run` has it; all nodes of the two that come with nfrun.",
+    )
+    repeat: int = declare(
+        "--repeat",
+        default="3",
+        parse=partial(parse_number, most=1_000),
+        wrong="not a number from 1 to 1,000",
+        metavar="N",
+        help="How often each variant is run.",
+    )
+    json: bool = json_option()
+    yes: bool = flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
+    color: str = color_option()

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from nfrun.cli.command_options import BenchOptions, CleanOptions, SchemaOptions
-from nfrun.cli.commands import all_commands
+from nfrun.cli.commands import CleanOptions, SchemaOptions, all_commands
 from nfrun.cli.fast_args import parse_plain
 from nfrun.cli.lookback_commands import (
     LOOKBACK_COMMANDS,
@@ -31,7 +30,7 @@ from nfrun.cli.typer_app import app
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields
 from nfrun.session.option_fields import Options, with_bare_values
-from nfrun.session.options import PlanOptions, RunOptions, ValidateOptions
+from nfrun.session.options import BenchOptions, PlanOptions, RunOptions, ValidateOptions
 
 COMMANDS = all_commands()
 
@@ -109,23 +108,23 @@ A = Path("a.yaml")
         ("plan a.yaml --json", PlanOptions(A, format="json")),
         ("plan a.yaml --json --format json", PlanOptions(A, json=True)),
         ("show a.yaml", ShowOptions(pipeline=A)),
-        ("show a.yaml n", ShowOptions("n", pipeline=A)),
-        ("show --json a.yaml n --run 3", ShowOptions("n", pipeline=A, json=True, run="3")),
-        ("show --run 3 a.yaml n", ShowOptions("n", pipeline=A, run="3")),
+        ("show a.yaml n", ShowOptions(node="n", pipeline=A)),
+        ("show --json a.yaml n --run 3", ShowOptions(node="n", pipeline=A, json=True, run="3")),
+        ("show --run 3 a.yaml n", ShowOptions(node="n", pipeline=A, run="3")),
         ("show --run=3 ../sub/a.YML", ShowOptions(pipeline=Path("../sub/a.YML"), run="3")),
         ("show a.yaml --pipeline a.yaml", ShowOptions(pipeline=A)),
-        ("show --pipeline=a.yaml a.yaml n", ShowOptions("n", pipeline=A)),
-        ("show n", ShowOptions("n")),
-        ("show --pipeline a.yaml n", ShowOptions("n", pipeline=A)),
+        ("show --pipeline=a.yaml a.yaml n", ShowOptions(node="n", pipeline=A)),
+        ("show n", ShowOptions(node="n")),
+        ("show --pipeline a.yaml n", ShowOptions(node="n", pipeline=A)),
         ("runs a.yaml -n 3", RunsOptions(pipeline=A, limit=3)),
         ("runs -n3 a.yaml", RunsOptions(pipeline=A, limit=3)),
-        ("logs -f a.yaml n", LogsOptions("n", pipeline=A, follow=True)),
+        ("logs -f a.yaml n", LogsOptions(node="n", pipeline=A, follow=True)),
         ("diff a.yaml", DiffOptions(pipeline=A)),
-        ("diff a.yaml 3 last~1", DiffOptions("3", "last~1", pipeline=A)),
+        ("diff a.yaml 3 last~1", DiffOptions(before="3", after="last~1", pipeline=A)),
         ("diff --data --key k a.yaml", DiffOptions(pipeline=A, data=True, key="k")),
         ("report a.yaml -o b.yaml", ReportOptions(pipeline=A, file=Path("b.yaml"))),
-        ("open a.yaml n.yaml", OpenOptions("n.yaml", pipeline=A)),
-        ("open a.yaml", OpenOptions("a.yaml")),  # an output of this name
+        ("open a.yaml n.yaml", OpenOptions(output="n.yaml", pipeline=A)),
+        ("open a.yaml", OpenOptions(output="a.yaml")),  # an output of this name
     ],
 )
 def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
@@ -300,13 +299,13 @@ def test_a_file_stands_first_if_its_name_is_no_node_and_no_output(
     show, open_ = (lambda *words: parse_fast(["show", *words])), (lambda *words: parse_fast(["open", *words]))
     assert show("pipeline.txt") == ShowOptions(pipeline=Path("pipeline.txt"))
     assert show("sub/") == ShowOptions(pipeline=Path("sub"))  # and then it is said that it is a folder
-    assert show("n") == ShowOptions("n")
-    assert show("sub/n") == ShowOptions("sub/n")  # a node of a sub-pipeline
-    assert open_("n.csv") == OpenOptions("n.csv")
-    assert open_("n.csv", "n.csv") == OpenOptions("n.csv", pipeline=Path("n.csv"))
+    assert show("n") == ShowOptions(node="n")
+    assert show("sub/n") == ShowOptions(node="sub/n")  # a node of a sub-pipeline
+    assert open_("n.csv") == OpenOptions(output="n.csv")
+    assert open_("n.csv", "n.csv") == OpenOptions(output="n.csv", pipeline=Path("n.csv"))
     assert open_("a.yaml") is parse_with_typer(["open", "a.yaml"]) is None, "the output is missing"
     for words in (["show", "--", "a.yaml"], ["show", "--json", "--", "a.yaml"]):
-        assert parse_with_typer(words) == ShowOptions("a.yaml", json="--json" in words)
+        assert parse_with_typer(words) == ShowOptions(node="a.yaml", json="--json" in words)
 
 
 @st.composite

@@ -268,11 +268,6 @@ def test_given_tables_stay_as_long_as_their_runs(file: Path) -> None:
     assert {kept, lost} <= {*plan_prune(Database(work), everything=True).files}
 
 
-def test_a_list_without_rows_has_the_columns_of_the_schema(file: Path) -> None:
-    result = nfrun.load(file).run(inputs={"orders": []})
-    assert result["clean"].schema.names == ["id", "amount"] and result["clean"].num_rows == 0
-
-
 def test_given_tables_of_earlier_runs_go_when_they_take_more_than_the_budget(file: Path) -> None:
     for i in range(3):
         nfrun.load(file).run(inputs={"orders": [{"id": i, "amount": 1.0}]}, cache_size=1)
@@ -318,9 +313,14 @@ WRONG = {
         "{file}: the parameter 'most' must be of type integer, not 1",
     ),
     "no such input": (
-        {"inputs": {"order": []}},
+        {"inputs": {"order": [{"id": 1}]}},
         nfrun.SpecError,
         "{file}: the pipeline has no input 'order'\n   did you mean 'orders'?",
+    ),
+    "no rows": (
+        {"inputs": {"orders": []}},
+        nfrun.UsageError,
+        "inputs: 'orders' has no rows, so it has no columns: give a table that has them",
     ),
     "inputs=[]": ({"inputs": []}, nfrun.UsageError, "inputs: [] is no mapping of names to tables or paths"),
     "an int": (

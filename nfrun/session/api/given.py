@@ -31,16 +31,9 @@ class GivenInputs:
 
     A table becomes an Arrow file in the work folder, whose name is the digest of its content: the same table is the
     same input in each run. `read()` returns the pipeline, which may name its work folder; `work` wins over that.
-    `columns(name)` returns the types of the columns that an input is known to have, for a list without rows.
     """
 
-    def __init__(
-        self,
-        inputs: Mapping[str, Any],
-        read: Callable[[], Pipeline],
-        work: Path | None,
-        columns: Callable[[str], Mapping[str, str]],
-    ) -> None:
+    def __init__(self, inputs: Mapping[str, Any], read: Callable[[], Pipeline], work: Path | None) -> None:
         if not isinstance(inputs, Mapping):
             raise UsageError(f"{ellipsize(repr(inputs), 60)} is no mapping of names to tables or paths", "--input")
         self._tables: dict[Path, Any] = {}
@@ -51,8 +44,7 @@ class GivenInputs:
                 self.paths[name] = _path(name, os.fspath(value))
                 continue
             self._work = self._work or WorkDir.of_pipeline(read(), work)
-            has_rows = not isinstance(value, list | tuple) or len(value) > 0
-            table = _table(name, value) if has_rows else _no_rows(columns(name))
+            table = _table(name, value)
             path = self._work.given_input(_digest(table))
             self._tables[path] = table
             self.paths[name] = str(path)
@@ -85,6 +77,8 @@ def _path(name: str, path: str) -> str:
 
 def _table(name: str, value: Any) -> Any:
     """Return a value as a table. Raises UsageError."""
+    if isinstance(value, list | tuple) and not value:
+        raise UsageError(f"'{name}' has no rows, so it has no columns: give a table that has them", "--input")
     try:
         found = to_table(value)
     except NodeError as error:
@@ -109,17 +103,6 @@ def _with_plain_texts(table: Any) -> Any:
             with suppress(pa.ArrowInvalid):
                 table = table.set_column(i, field.with_type(pa.string()), table.column(i).cast(pa.string()))
     return table
-
-
-def _no_rows(columns: Mapping[str, str]) -> Any:
-    """Return a table without rows, with these columns."""
-    import pyarrow as pa
-
-    from nfrun.tables.contracts.column_types import arrow_type
-    from nfrun.tables.contracts.type_names import OTHERS, parse_type
-
-    types = {name: arrow_type(parse_type(text)[0]) for name, text in columns.items() if name != OTHERS}
-    return pa.schema({name: type or pa.null() for name, type in types.items()}.items()).empty_table()
 
 
 def _digest(table: Any) -> str:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import SpecError, UsageError
+from nfrun.core.errors import UsageError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.built_document import BuiltPipeline, input_name, node_part
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.resolve import expand
 from nfrun.session.api.errors import errors_for_programs
 from nfrun.session.api.pipelines import LoadedPipeline, PathLike
 from nfrun.session.api.results import Result
@@ -33,16 +31,12 @@ class NodePipeline(LoadedPipeline):
     def __init__(self, path: PathLike, id: str, given: Mapping[str, Any], with_: Mapping[str, Any]) -> None:
         super().__init__(path)
         pipeline, document = read_pipeline(self.path)
-        self.node = _node(pipeline, id, partial(expand, pipeline, document, os.environ))
+        self.node = _node(pipeline, id)
         _check_given(self.node, given)
         _check_values(self.node, with_)
         # Where an input is not given, the node goes without it.
         types = {item.name: item.type for item in self.node.inputs if item.name in given}
-        self._known = {input_name(self.node.id, item.name): _columns_of(pipeline, item) for item in self.node.inputs}
         self._part = BuiltPipeline(node_part(document, self.node.id, types, with_), {})
-
-    def _columns(self, name: str) -> Mapping[str, str]:
-        return self._known.get(name, {})
 
     def _built(self) -> BuiltPipeline | None:
         return self._part
@@ -109,7 +103,7 @@ def outputs_of(result: Result, node: NodeSpec, id: str) -> Any:
     return made if len(node.outputs) > 1 else next(iter(made.values()), None)
 
 
-def _node(pipeline: Pipeline, id: str, expanded: Callable[[], Pipeline]) -> NodeSpec:
+def _node(pipeline: Pipeline, id: str) -> NodeSpec:
     """Return the node of this id, or that of which it is a cell. Raises UsageError."""
     if not isinstance(id, str):
         raise UsageError(f"{ellipsize(repr(id), 60)} is no id of a node", "id")
@@ -122,17 +116,8 @@ def _node(pipeline: Pipeline, id: str, expanded: Callable[[], Pipeline]) -> Node
         raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {hint}", "id")
     if node.axes and name == id:
         what = f"'{id}' has the {'axis' if len(node.axes) == 1 else 'axes'} {', '.join(node.axes)}"
-        raise UsageError(f"{what}: name one cell of it, such as '{_first_cell(node, expanded)}'", "id")
+        raise UsageError(f"{what}: name one cell of it, as in '{id}{'@…' * len(node.axes)}'", "id")
     return node
-
-
-def _first_cell(node: NodeSpec, expanded: Callable[[], Pipeline]) -> str:
-    """Return the id of a cell of a node; with … for its values if those of the axes cannot be told before a run."""
-    try:
-        cells = [*expanded().nodes]
-    except SpecError:
-        cells = []
-    return next((id for id in cells if id.startswith(f"{node.id}@")), f"{node.id}{'@…' * len(node.axes)}")
 
 
 def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:
@@ -158,13 +143,6 @@ def _check_values(node: NodeSpec, with_: Mapping[str, Any]) -> None:
             guess = closest_match(str(name), node.with_)
             hint = f"did you mean '{guess}'?" if guess else f"its values are {', '.join(node.with_) or 'none'}"
             raise UsageError(f"'{node.id}' has no value {name!r}; {hint}", "with_")
-
-
-def _columns_of(pipeline: Pipeline, item: Input) -> Mapping[str, str]:
-    """Return the types of the columns that the file says of what an input reads, none without a schema."""
-    spec = pipeline.nodes.get(item.output.node)
-    contract = spec.contracts.get(item.output.name) if spec is not None and item.gather is None else None
-    return contract.columns if contract is not None else {}
 
 
 def _is_dict(item: Input) -> bool:

@@ -167,7 +167,7 @@ class RunnablePipeline(ABC):
     ) -> tuple[Any, Program, GivenInputs]:
         """Return the options of a kind that the arguments of a call make, what only a program gives, and its inputs."""
         work = Path(given["work"]) if given["work"] is not None else None
-        files = GivenInputs(given["inputs"], lambda: self._read(given["profile"] or ""), work, self._columns)
+        files = GivenInputs(given["inputs"], lambda: self._read(given["profile"] or ""), work)
         files.write()
         for name in ("only", "from_", "until", "exclude", "force"):
             _check_selectors(name, given[name])
@@ -178,11 +178,6 @@ class RunnablePipeline(ABC):
         for change in self._changes():
             messages.warn(change)
         return options, program, files
-
-    def _columns(self, name: str) -> Mapping[str, str]:
-        """Return the types of the columns that the file gives to an input, none without a schema."""
-        spec = self._read().nodes.get(name)
-        return next((contract.columns for contract in spec.contracts.values()), {}) if spec is not None else {}
 
 
 class LoadedPipeline(RunnablePipeline):
