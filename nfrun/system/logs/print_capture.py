@@ -202,12 +202,6 @@ class _Captures:
         self.detached = [has_detached for has_detached in self.detached if has_detached()]
         return self.inside > 0 or bool(self.detached)
 
-    def remove_unused(self) -> None:
-        if not self.inside:
-            has_detached = self.in_use()
-            for router in _ROUTERS:
-                router.remove(has_detached=has_detached)
-
 
 _CAPTURES = _Captures()
 
@@ -236,4 +230,7 @@ def capture_prints(fallback: TextIO | None = None, has_detached: Callable[[], bo
         with _CAPTURES.lock:
             _CAPTURES.inside -= 1
             _CAPTURES.detached.append(has_detached)
-            _CAPTURES.remove_unused()
+            if not _CAPTURES.inside:
+                still_runs = _CAPTURES.in_use()
+                for router in _ROUTERS:
+                    router.remove(has_detached=still_runs)
