@@ -18,6 +18,7 @@ import pytest
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.session.options import RunOptions
 from nfrun.session.run import Run
+from nfrun.system.logs.print_capture import capture_prints
 from tests.program_runs import run_pipeline
 
 FOLDERS = ("one", "two")
@@ -80,7 +81,6 @@ import nfrun.engine.executors.processes
 from nfrun.session.options import RunOptions
 from program_runs import run_pipeline
 from nfrun.core.events import NodeStarted
-from nfrun.system.logs.print_capture import capture_prints
 import nfrun.engine.executors.processes
 
 HERE = Path(sys.argv[1])
