@@ -41,7 +41,6 @@ _FILE_SYSTEMS = {
     "hdfs": "HadoopFileSystem",
     "viewfs": "HadoopFileSystem",
 }
-_TYPOGRAPHIC = ("“", "”", "„", "«", "»", "‘", "’")  # quotes, as word processors write them
 _MOST_FOOTERS = 100  # files whose ends are read before a run
 
 
@@ -62,10 +61,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     kind = None if has_expression(node.body) else formats.format_of(node.body)
     kind = given if given in formats.READ_OPTIONS["format"] else kind
     if kind is None and given is None and not _is_by_file(node) and not has_expression(node.body):
-        known = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
-        typographic = 'the quotes are not those of a keyboard, so they are part of the name: remove them, or write "'
-        is_quoted = node.body.startswith(_TYPOGRAPHIC) and node.body.endswith(_TYPOGRAPHIC)
-        hint = typographic if is_quoted else known
+        hint = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
         yield Problem(("read",), "the ending of this file does not tell its format", hint)
     for name, value in node.with_.items():
         if name not in formats.READ_OPTIONS:

@@ -204,14 +204,9 @@ def _check_replaced(node: NodeSpec) -> Iterator[Problem]:
     elif mode != "partitions":
         what = "'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder"
         yield Problem(("with", "replace"), what, "write mode: partitions, or remove it", at_key=True)
-    elif unknown := next((name for name in replaced if name not in columns), None):
-        what = f"'replace' names the column '{ellipsize(unknown)}', and 'partition' does not"
-        yield Problem(("with", "replace"), what, did_you_mean(unknown, columns))
     elif [*columns[: len(replaced)]] != [*replaced]:
-        first = [*replaced, *(name for name in columns if name not in replaced)]
         what = "'replace' must have the first columns of 'partition', in their order"
-        hint = f"put them first: partition: [{', '.join(map(ellipsize, first))}]"
-        yield Problem(("with", "replace"), what, hint)
+        yield Problem(("with", "replace"), what, f"these are {', '.join(map(ellipsize, columns))}")
 
 
 def _as_folder(node: NodeSpec) -> str:

@@ -146,7 +146,7 @@ def test_a_plug_in_that_is_not_usable_is_told_with_its_file(site: Path) -> None:
     )
     write_plugin(site, name="toy.e", module="toy_kinds.e", kind="{")
     assert problem("toy.e")[0].endswith(
-        "e.kind.json: it is no JSON: Expecting property name enclosed in double quotes (line 1, column 2)"
+        "e.kind.json: it is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
     )
     assert problem("toy.e")[1] == MEND
 

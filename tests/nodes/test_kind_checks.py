@@ -452,17 +452,17 @@ p.yaml:5:55: 'replace' says what 'mode: partitions' replaces, and this node repl
     5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [d]}}
       |                                                       ^^^^^^^ write mode: partitions, or remove it
 
-p.yaml:5:66: 'replace' names the column 'dya', and 'partition' does not
+p.yaml:5:66: 'replace' must have the first columns of 'partition', in their order
     5 |   b: {write: o/, inputs: a, with: {partition: [day, c], replace: [dya], mode: partitions}}
-      |                                                                  ^^^^^ did you mean 'day'?
+      |                                                                  ^^^^^ these are day, c
 
 p.yaml:5:67: 'replace' must have the first columns of 'partition', in their order
     5 |   b: {write: o/, inputs: a, with: {partition: [c, d, e], replace: [d], mode: partitions}}
-      |                                                                   ^^^ put them first: partition: [d, c, e]
+      |                                                                   ^^^ these are c, d, e
 
 p.yaml:5:64: 'replace' must have the first columns of 'partition', in their order
     5 |   b: {write: o/, inputs: a, with: {partition: [c, d], replace: [d, c], mode: partitions}}
-      |                                                                ^^^^^^ put them first: partition: [d, c]
+      |                                                                ^^^^^^ these are c, d
 
 p.yaml:5:39: 'replace' is for a folder, and this is the path of a file
     5 |   b: {write: x.csv, inputs: a, with: {replace: [d]}}
