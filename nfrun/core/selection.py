@@ -54,15 +54,9 @@ def _term(text: str) -> Term:
         guess = closest_match(method, METHODS)
         there = "there is tag:, kind:, file: and status:"
         hint = f"did you mean '{guess}:{ellipsize(pattern)}'?" if guess else there
-        if method == "state" and pattern.startswith(("modified", "new")):  # dbt has these
-            hint = "what has changed runs without a selector"
         raise ValueError(f"'{ellipsize(text)}' begins with no kind of selector; {hint}")
     if not pattern:
         raise ValueError(f"'{ellipsize(text)}' names no {method or 'node'}")
-    if not method and pattern.startswith("@"):
-        raise ValueError(
-            f"'{ellipsize(text)}' begins with '@'; write --until NODE+ for what needs NODE, with its needs"
-        )
     if not method and "+" in pattern:
         raise ValueError(f"'{ellipsize(text)}' has a '+' where none may be; write N+NODE or NODE+N, N is a number")
     if method == "status" and not any(map(_of_text(pattern), STATUSES)):
@@ -130,19 +124,9 @@ class NodeGraph:
             if any(map(is_match, self.last)):
                 raise ValueError(f"'{ellipsize(pattern)}' cannot be selected; it runs at the end of every run")
             shown = list(dict.fromkeys(name.split("@")[0] for name in self.upstream))
-            like = dict.fromkeys(_cut_like(pattern, name) for name in self.upstream)
-            hint = did_you_mean(pattern, like, _there_are("nodes", shown))
-            if "/" in pattern or "." in pattern:
-                hint = self._hint_of_file(pattern) or hint
+            hint = did_you_mean(pattern, shown, _there_are("nodes", shown))
             raise ValueError(f"no node matches '{ellipsize(pattern)}'; {hint}")
         return found
-
-    def _hint_of_file(self, name: str) -> str:
-        """Return how to select the nodes of a file, "" if no node has a file of this name."""
-        path = normpath(name).removeprefix(f"{self.folder}/")
-        found = [node for node, files in self.files().items() if path in files]
-        who = f"{shortened(found, _MAX_LISTED)} read{'s' * (len(found) == 1)} or write{'s' * (len(found) == 1)} it"
-        return f"{who}: say file:{ellipsize(name)}" if found else ""
 
     def _having(self, method: str, pattern: str) -> set[str]:
         values: Mapping[str, Collection[str]]
@@ -171,8 +155,8 @@ class NodeGraph:
         found = {name for name in self.upstream if any(map(is_match, statuses.get(name, ())))}
         if not found:
             known = {status for name in self.upstream for status in statuses.get(name, ())}
-            hint = f"there is {', '.join(s for s in STATUSES if s in known)}" if known else "no node that is left ran"
-            raise ValueError(f"no node has the status '{ellipsize(pattern)}' in the last run; {hint}")
+            there = ", ".join(s for s in STATUSES if s in known) or "none"
+            raise ValueError(f"no node has the status '{ellipsize(pattern)}' in the last run; there is {there}")
         return found
 
 
@@ -211,12 +195,6 @@ def _there_are(what: str, known: Sequence[str]) -> str:
     if not known:
         return f"there are no {what}"
     return f"the {what} are {shortened([ellipsize(name) for name in known], _MAX_LISTED)}"
-
-
-def _cut_like(pattern: str, name: str) -> str:
-    """Return the id of a node as far as the pattern goes: without cells or nodes of a group that it does not name."""
-    *groups, last = name.split("/")[: pattern.count("/") + 1]
-    return "/".join([*groups, "@".join(last.split("@")[: pattern.rpartition("/")[2].count("@") + 1])])
 
 
 def _of_text(pattern: str) -> Callable[[str], object]:
