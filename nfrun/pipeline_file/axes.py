@@ -11,7 +11,6 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from glob import glob, has_magic
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,7 @@ from typing import Any
 
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import Axis, Pipeline, has_expression
-from nfrun.core.text import closest_match, did_you_mean, ellipsize, shortened
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import is_evaluated
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all
@@ -142,12 +141,12 @@ def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
         what = f"there is no axis '{ellipsize(axis.of)}' above this one"
         found.report(path, what, did_you_mean(axis.of, above, there))
         return
-    values: tuple[Any, ...] = parent.values
     if isinstance(parent.source, dict) and not has_expression(pattern := str(parent.source.get("files", "${{"))):
-        if axis.name in ("id", "path", "name", "stem", *capture_names(pattern)):
-            return
-        values = tuple(find_files(pattern, found.folder))  # only to name one in the message
-    for key, value in zip(parent.keys or [value["id"] for value in values], values, strict=True):
+        there = (*_ENTRIES, *capture_names(pattern))
+        if axis.name not in there:
+            what = f"the files of the axis '{parent.name}' have no entry '{ellipsize(axis.name)}'"
+            found.report(path, what, f"they have {ellipsize(', '.join(there), 200)}")
+    for key, value in zip(parent.keys, parent.values, strict=True):
         if not isinstance(value, Mapping) or value.get(axis.name) is None:
             found.report(path, *no_entry(parent.name, key, value, axis.name))
             return
@@ -316,22 +315,11 @@ class _Finder:
             what = f"the axis '{self.axis.name}' has {len(values):,} values, and at most {MAX_NODES:,}"
             raise _Unknown(Problem(path or self.axis.path, what))
         if wrong := list(islice(check_values(self.axis.name, values), _MOST_TOLD)):
-            own = [replace(each, hint=self.own_id(values, each)) if each.hint is OWN_ID else each for each in wrong]
+            source = self.axis.source if isinstance(self.axis.source, dict) else {}
+            hint = next((hint for key, hint in _OTHER_IDS.items() if key in source), OWN_ID)
+            own = [replace(each, hint=hint) if each.hint is OWN_ID else each for each in wrong]
             raise _Unknown(*[replace(each, path=path or (*self.axis.path, *each.path)) for each in own])
         return with_values(self.axis, values)
-
-    def own_id(self, values: list[Any], wrong: Problem) -> str:
-        """Return the hint for a value whose id another one has: what they are, and where their ids come from."""
-        second = int(wrong.path[0])
-        id = text_of(key_of(values[second])).lower()
-        first = next(i for i, value in enumerate(values) if text_of(key_of(value)).lower() == id)
-        source = self.axis.source if isinstance(self.axis.source, dict) else {}
-        if "files" in source:
-            files = " and ".join(ellipsize(values[i]["path"]) for i in (first, second))
-            return f"{files}: write {{name}} for the part of the path that differs"
-        if "rows" in source:
-            return f"rows {first + 1} and {second + 1}: say which column names each row: id: …"
-        return OWN_ID
 
     def files(self, pattern: str, path: Keys) -> Iterator[dict[str, Any]]:
         """Yield the files that match the pattern. Raises _Unknown if there are none."""
@@ -340,7 +328,9 @@ class _Finder:
         files = list(find_files(pattern, self.folder))
         if not files:
             what = f"no file matches '{ellipsize(pattern, 200)}'"
-            raise _Unknown(Problem(path, what, hint_for(pattern, self.folder), about=pattern))
+            is_folder = (self.folder / pattern).is_dir()
+            hint = f"it is a folder; its files are '{ellipsize(pattern.rstrip('/'))}/*'" if is_folder else _PATTERN
+            raise _Unknown(Problem(path, what, hint, about=pattern))
         return iter(files)
 
     def rows(self, file: str, path: Keys) -> Iterator[dict[str, Any]]:
@@ -348,9 +338,8 @@ class _Finder:
         name = self.axis.name
         if not (self.folder / file).is_file():
             what = f"the axis '{name}' has no values: there is no file '{ellipsize(file, 200)}'"
-            hint = "this is one file; files that match a pattern are {files: …}" if has_magic(file) else ""
-            if (self.folder / file).is_dir():
-                hint = f"it is a folder; its files are {{files: '{ellipsize(file.rstrip('/'))}/*'}}"
+            is_one = not has_magic(file) and not (self.folder / file).is_dir()
+            hint = "" if is_one else "this is one file; files that match a pattern are {files: …}"
             raise _Unknown(Problem(path, what, hint, about=file))
         if not self.reads_data:
             raise _Unknown
@@ -364,9 +353,7 @@ class _Finder:
             raise _Unknown(Problem(path, what)) from None
         column = self.evaluated(self.axis.source.get("id", "id"), (*self.axis.path, "id"))
         if column not in table.column_names:
-            guess = closest_match(str(column), table.column_names)
-            listed = f"it has {ellipsize(', '.join(table.column_names), 200)}"
-            hint = f"did you mean '{guess}'?" if guess and "id" in self.axis.source else f"{listed}; say which: id: …"
+            hint = f"it has {ellipsize(', '.join(table.column_names), 200)}; say which: id: …"
             where = (*self.axis.path, "id") if "id" in self.axis.source else path
             raise _Unknown(Problem(where, f"'{ellipsize(file)}' has no column '{ellipsize(str(column))}'", hint))
         if table.column_names.count(column) > 1:
@@ -446,6 +433,10 @@ def id_of(key: Any) -> str:
 
 
 OWN_ID = "remove one, or give it an id of its own: {id: …, …}"
+_OTHER_IDS = {
+    "files": "write {name} for the part of the path that differs",
+    "rows": "say which column names each row: id: …",
+}
 
 
 def with_values(axis: Axis, values: Sequence[Any]) -> Axis:
@@ -507,7 +498,7 @@ def shown(value: Any) -> str:
     return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else env_text(value)
 
 
-_MAX_LISTED, _MANY = 3, 1_000  # names of files in a hint; of more, none is likely to be meant
+_PATTERN = "a pattern is relative to the pipeline file"
 _ENTRIES = ("id", "path", "name", "stem")  # what each value has beside the `{name}`s
 _PART = re.compile(r"\{([^{}]*)\}|(\*\*/)|(\*\*)|(\*)|(\?)|(\[!?\]?[^\]]*\])")
 
@@ -544,33 +535,6 @@ def find_files(pattern: str, folder: Path) -> Iterator[dict[str, Any]]:
             file, captured = PurePosixPath(path), match.groupdict()
             id = "-".join([captured[key] for key in names]) if names else file.stem
             yield {"id": id, "path": path, "name": file.name, "stem": file.stem, **captured}
-
-
-def hint_for(pattern: str, folder: Path) -> str:
-    """Return a hint for a pattern that matches no file: what was probably meant, or what there is, "" if nothing is."""
-    if "://" in pattern:
-        return "an axis lists files of this machine"
-    if pattern.startswith("~"):
-        return "~ is not the home folder here: write ${{ env.HOME }}"
-    above = PurePosixPath(".")
-    for part in PurePosixPath(pattern).parts[:-1]:
-        if re.search(r"[*?\[{]", part) or not (folder / above).is_dir():
-            return ""
-        if not (folder / above / part).is_dir():
-            guess = closest_match(part, _names(folder / above, folders=True))
-            return f"did you mean the folder '{ellipsize(str(above / guess))}'?" if guess else ""
-        above /= part
-    if (folder / pattern).is_dir():
-        return f"it is a folder; its files are '{ellipsize(pattern.rstrip('/'))}/*'"
-    names = _names(folder / above)
-    return f"there is {ellipsize(shortened(names, _MAX_LISTED), 200)}" if names and len(names) < _MANY else ""
-
-
-def _names(folder: Path, *, folders: bool = False) -> list[str]:
-    """Return the names of the files or of the folders in a folder, without hidden ones."""
-    with suppress(OSError):
-        return sorted(path.name for path in folder.iterdir() if path.name[:1] != "." and path.is_dir() is folders)
-    return []
 
 
 def _as_regex(pattern: str) -> str:

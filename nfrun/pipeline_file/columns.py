@@ -168,7 +168,6 @@ class _Columns:
     def check(self) -> None:
         for stage in make_stages({name: spec.upstream for name, spec in self._nodes.items()}):
             for name in stage:
-                self._check_gathered(self._nodes[name])
                 self._add_declared(self._nodes[name])
                 self._add_result(self._nodes[name])
                 self._check_map(self._nodes[name])
@@ -223,20 +222,6 @@ class _Columns:
                         schema = schema.set(i, declared.field(column.name))
                 self._known[output] = schema
 
-    def _check_gathered(self, spec: NodeSpec) -> None:
-        """Report axes that become columns of a table, if all cells have a column of this name already."""
-        for item in spec.inputs:
-            gather = item.gather
-            if gather is None or not gather.cells:
-                continue
-            schemas: list[Any] = [self._known.get(output) for output in gather.cells]
-            for axis in gather.columns if None not in schemas else ():
-                if all(axis in schema.names for schema in schemas):
-                    what = f"the cells of '{item.output}' have a column '{axis}', like the axis"
-                    others = ", ".join(name for name in gather.columns if name != axis)
-                    path = (spec.section, spec.local_name, "inputs", item.name)
-                    self._findings(spec).report(path, what, f"leave the axis out: columns: [{others}]")
-
     def _check_map(self, spec: NodeSpec) -> None:
         """Report columns that the input which is cut does not have, and that `map` or the function names."""
         of_input = next((item for item in spec.inputs if spec.map and item.name == spec.map.over), None)
@@ -256,7 +241,7 @@ class _Columns:
             if spec.plugin is None:
                 _report(found, at, spec.body, wrong)
             else:
-                _report_in_text(found, spec, at, wrong)
+                found.report(at, wrong.message, wrong.hint)
 
     def _schema_of(self, item: Input) -> Any:
         """Return the columns that what is read under an input may have, None if they are not known."""
@@ -327,18 +312,6 @@ def _report(found: Findings, path: Keys, query: str, wrong: Problem) -> None:
     if wrong.length and isinstance(value, str) and value != query:
         span = span_in_text(query, value.strip(), found.document.file, wrong.start, wrong.length)
     found.add(replace(wrong, path=path), span=span)
-
-
-def _report_in_text(found: Findings, spec: NodeSpec, path: Keys, wrong: Problem) -> None:
-    """Report a word in a value of a node: where it is written, or where the expression stands that gives it."""
-    text: Any = {"with": spec.with_}
-    written: Any = found.document.root[spec.section][spec.local_name]
-    step: Any
-    for step in wrong.path:
-        text, written = text[step], written[step] if isinstance(written, dict | list) else None
-    word = text[wrong.start : wrong.start + wrong.length]
-    start = written.find(word) if isinstance(written, str) else -1
-    found.report(path, wrong.message, wrong.hint, start=max(0, start), length=len(word) if start >= 0 else 0)
 
 
 def _check_name(found: Findings, what: str, table: str, column: str, names: Sequence[str], path: Keys) -> None:

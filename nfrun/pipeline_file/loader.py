@@ -18,7 +18,7 @@ from nfrun.core.map_spec import ERRORS
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, UTC, Input, NodeSpec, Param, Pipeline
 from nfrun.core.static_half import StaticHalf
-from nfrun.core.text import closest_match, did_you_mean, ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.kind import Kind
@@ -138,9 +138,7 @@ class _Reader(Findings):
         included = read_included(self, nodes, self.including, self.read_other)
         self.document = replace(self.document, others=documents_of(included.values()))
         others = {body: other for body, (other, _) in included.items()}
-        references = References(
-            self, nodes, self.axes, {name: of.default for name, of in params.items() if not of.required}, others
-        )
+        references = References(self, nodes, self.axes, others)
         references.resolve(nodes)
         report_cycles(self, nodes)
         check_maps(self, nodes)
@@ -460,9 +458,7 @@ def _zone_problem(name: str) -> tuple[str, str] | None:
     what = f"there is no time zone '{ellipsize(name)}'"
     if not known:
         return f"{what} on this machine, which has none", "install the names of zones: pip install tzdata"
-    place = f"/{name.rpartition('/')[2].replace(' ', '_').lower()}"
-    guess = next((zone for zone in known if zone.lower().endswith(place)), None) or closest_match(name, known)
-    return what, f"did you mean '{guess}'?" if guess else "write its name as in Europe/Berlin"
+    return what, did_you_mean(name, known, "write its name as in Europe/Berlin")
 
 
 def with_plugins(found: Findings, nodes: dict[str, NodeSpec]) -> None:

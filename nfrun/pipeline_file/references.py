@@ -7,12 +7,11 @@ together or given. A node and what it reads are matched by axis, as in `cells.py
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId, Pipeline, has_expression
+from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.core.values import replace
@@ -21,7 +20,6 @@ from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.axes import DeclaredAxes, indices, key_of, text_of, value_problem, with_followers
 from nfrun.pipeline_file.conditions import unread_outputs
 from nfrun.pipeline_file.contracts import checks_path
-from nfrun.pipeline_file.expressions import ExpressionError, evaluate
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.suggestions import FILE_HINTS, looks_like_file
 from nfrun.pipeline_file.yaml.document import Keys, items
@@ -71,8 +69,7 @@ def long_input(name: str, ref: OutputId, form: Mapping[str, Any]) -> Input:
 class References:
     """Resolves what the nodes of a file read and wait for, once it is known which outputs and axes each of them has.
 
-    `defaults` are those of the parameters, for values in hints. `included` are the pipelines that nodes name, by their
-    bodies.
+    `included` are the pipelines that nodes name, by their bodies.
     """
 
     def __init__(
@@ -80,10 +77,9 @@ class References:
         found: Findings,
         nodes: Mapping[str, NodeSpec],
         declared: DeclaredAxes,
-        defaults: Mapping[str, Any],
         included: Mapping[str, Pipeline],
     ) -> None:
-        self.found, self.nodes, self.declared, self.defaults, self.included = found, nodes, declared, defaults, included
+        self.found, self.nodes, self.declared, self.included = found, nodes, declared, included
         self.root = found.document.root
         self.known = {name: indices(axis) for name, axis in declared.axes.items() if axis.values}
         self.plain = {
@@ -326,7 +322,7 @@ class References:
         what = f"{_has(item.output.node, left)}, which '{spec.id}' does not have"
         pins = [f"{axis}: {_shown(value)}" for axis, value in item.where.items()]
         where = f", where: {{{', '.join(pins)}}}" if pins else ""
-        pins += [f"{axis}: {self.first_value(self.declared.axes[axis])}" for axis in left]
+        pins += [f"{axis}: {next(map(_shown, self.declared.axes[axis].values), '…')}" for axis in left]
         gather = f"gather: {{from: {item.output}{where}, gather: {self.way(item)}}}"
         return what, f"{gather}, or pin: {{from: {item.output}, where: {{{', '.join(pins)}}}}}"
 
@@ -335,34 +331,15 @@ class References:
         producer = self.nodes.get(item.output.node)
         return "concat" if producer is None or producer.type_of(item.output.name) == TABLE else "dict"
 
-    def first_value(self, axis: Axis) -> str:
-        """Return the first value of an axis for an example, as far as the defaults of the parameters tell it."""
-        values: Any = axis.values
-        if isinstance(axis.source, str) and has_expression(axis.source):
-            with suppress(ExpressionError):
-                values = evaluate(axis.source, {"params": self.defaults})
-        return _shown(values[0]) if isinstance(values, list | tuple) and values else "…"
-
 
 def report_cycles(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
-    """Report each circle of nodes that need one another, at one of its references."""
+    """Report each circle of nodes that need one another, at one of them."""
     for cycle in find_cycles({name: spec.upstream for name, spec in nodes.items()}):
         shown = [*cycle[:5], "…", *cycle[-2:]] if len(cycle) > 10 else cycle
         count = f" ({len(cycle):,} nodes)" if len(cycle) > 10 else ""
         circle = " -> ".join([*shown, cycle[0]])
-        body, inputs = found.document.root["nodes"][cycle[0]], nodes[cycle[0]].inputs
-        meant = {item.name for item in inputs if cycle[1] in [output.node for output in item.outputs]}
-        paths = [
-            ("nodes", cycle[0], key, *step)
-            for key in ("inputs", "needs")
-            for step, name, ref in input_refs(body.get(key))
-            if ref.node == cycle[1] or (key == "inputs" and name in meant)
-        ]
-        if not paths:  # a check refers to the next node
-            found.report(("nodes", cycle[0]), f"nodes need one another in a circle{count}: {circle}", at_key=True)
-            continue
         what = f"these nodes need one another in a circle{count}: {circle}"
-        found.report(paths[0], what, "remove one of these references")
+        found.report(("nodes", cycle[0]), what, "remove one of these references", at_key=True)
 
 
 def _has(node: str, axes: Sequence[str]) -> str:

@@ -487,7 +487,7 @@ WRONG = [
     (
         "checks: [{unique: customer_id}, {not_null: customer_id}]\n  orders",
         "checks: [{references: {customer_id: orders(customer_id)}}]\n  orders",
-        "20:3: nodes need one another in a circle: customers -> orders -> customers",
+        "20:3: these nodes need one another in a circle: customers -> orders -> customers",
     ),
     (
         "{unique: order_id}, {not_null",

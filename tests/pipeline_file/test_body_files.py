@@ -159,8 +159,8 @@ def test_a_file_that_is_not_there(query: Path, there: str, body: str, what: str,
         (b"", "'models/late.sql': this file is empty", "write what belongs under 'sql' into it"),
         (b" \n\t", "'models/late.sql': this file is empty", "write what belongs under 'sql' into it"),
         (b"select '\xff'", "'models/late.sql': this file is not UTF-8", "save it as UTF-8"),
-        ("select 1".encode("utf-16"), "'models/late.sql': this file is UTF-16", "save it as UTF-8"),
-        (b"select 1\0", "'models/late.sql': this is a binary file, not text", "save it as UTF-8 text"),
+        ("select 1".encode("utf-16"), "'models/late.sql': this is not UTF-8 text", "save it as UTF-8"),
+        (b"select 1\0", "'models/late.sql': this is not UTF-8 text", "save it as UTF-8"),
     ],
 )
 def test_a_file_without_a_query(query: Path, content: bytes, what: str, hint: str) -> None:

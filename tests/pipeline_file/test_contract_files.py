@@ -132,7 +132,7 @@ WRONG = [
         "score",
         [
             "30:13: 'score' has the axis 'fold', which 'per_model' does not have "
-            "(gather: {from: score, gather: concat}, or pin: {from: score, where: {fold: 0}})"
+            "(gather: {from: score, gather: concat}, or pin: {from: score, where: {fold: …}})"
         ],
     ),
     (
@@ -248,7 +248,7 @@ WRONG = [
         "data/samples/",
         "data/sample/",
         [
-            "4:17: no file matches 'data/sample/{sample}_{lane}.fastq' (did you mean the folder 'data/samples'?)",
+            "4:17: no file matches 'data/sample/{sample}_{lane}.fastq' (a pattern is relative to the pipeline file)",
         ],
     ),
     (
@@ -268,7 +268,7 @@ WRONG = [
         "sample: {of: unit}",
         "smaple: {of: unit}",
         [
-            "5:16: 'A-1' of the axis 'unit' has no entry 'smaple' (it has id, path, name, stem, sample, lane)",
+            "5:16: the files of the axis 'unit' have no entry 'smaple' (they have id, path, name, stem, sample, lane)",
             "15:49: 'matrix' has no 'sample' (there is unit)",
             "18:19: there is no axis 'sample' (did you mean 'smaple'?)",
         ],

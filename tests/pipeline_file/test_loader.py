@@ -346,9 +346,9 @@ nodes:
   a: {run: x, inputs: b}
   b: {run: x, inputs: a}
 --
-p.yaml:2:23: these nodes need one another in a circle: a -> b -> a
+p.yaml:2:3: these nodes need one another in a circle: a -> b -> a
     2 |   a: {run: x, inputs: b}
-      |                       ^ remove one of these references
+      |   ^ remove one of these references
 
 nodes:
   a: {run: x, inputs: {t: b.p}}
@@ -356,9 +356,9 @@ nodes:
   c: {run: x, needs: [d, a]}
   d: {run: x}
 --
-p.yaml:2:27: these nodes need one another in a circle: a -> b -> c -> a
+p.yaml:2:3: these nodes need one another in a circle: a -> b -> c -> a
     2 |   a: {run: x, inputs: {t: b.p}}
-      |                           ^^^ remove one of these references
+      |   ^ remove one of these references
 
 nodes:
   a: {run: x, needs: b}
@@ -366,20 +366,20 @@ nodes:
   c: {run: x, needs: d}
   d: {run: x, needs: c}
 --
-p.yaml:2:22: these nodes need one another in a circle: a -> b -> a
+p.yaml:2:3: these nodes need one another in a circle: a -> b -> a
     2 |   a: {run: x, needs: b}
-      |                      ^ remove one of these references
-p.yaml:4:22: these nodes need one another in a circle: c -> d -> c
+      |   ^ remove one of these references
+p.yaml:4:3: these nodes need one another in a circle: c -> d -> c
     4 |   c: {run: x, needs: d}
-      |                      ^ remove one of these references
+      |   ^ remove one of these references
 
 nodes:
   a: {run: x, inputs: [b, zz], retries: -1}
   b: {run: x, inputs: a}
 --
-p.yaml:2:24: these nodes need one another in a circle: a -> b -> a
+p.yaml:2:3: these nodes need one another in a circle: a -> b -> a
     2 |   a: {run: x, inputs: [b, zz], retries: -1}
-      |                        ^ remove one of these references
+      |   ^ remove one of these references
 p.yaml:2:27: node 'a' reads 'zz', which is not defined
     2 |   a: {run: x, inputs: [b, zz], retries: -1}
       |                           ^^ there is 'b'
@@ -1253,7 +1253,7 @@ def test_a_cycle_of_10000_nodes_has_a_short_message() -> None:
     names = [f"{'n' * 55}{i}" for i in range(10_000)]
     pairs = zip(names, [*names[1:], names[0]], strict=True)
     message = diagnostics_of("nodes:\n" + "".join(f"  {a}: {{run: x, inputs: {b}}}\n" for a, b in pairs))
-    assert message.startswith("p.yaml:2:78: these nodes need one another in a circle (10,000 nodes): nnn")
+    assert message.startswith("p.yaml:2:3: these nodes need one another in a circle (10,000 nodes): nnn")
     assert message.endswith("^ remove one of these references")
     assert len(message) < 2048
 

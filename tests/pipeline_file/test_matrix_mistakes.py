@@ -114,14 +114,14 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches 'data/*.tsv'
     1 | matrix: {v: {files: 'data/*.tsv'}}
-      |                     ^^^^^^^^^^^^ there is A_1.csv
+      |                     ^^^^^^^^^^^^ a pattern is relative to the pipeline file
 
 matrix: {v: {rows: s.csv}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:20: two values of the axis 'v' have the id 'a'
     1 | matrix: {v: {rows: s.csv}}
-      |                    ^^^^^ rows 1 and 2: say which column names each row: id: …
+      |                    ^^^^^ say which column names each row: id: …
 
 matrix: {v: {rows: t.csv}}
 nodes: {a: {matrix: v, run: x}}
@@ -135,7 +135,7 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:31: 't.csv' has no column 'nam'
     1 | matrix: {v: {rows: t.csv, id: nam}}
-      |                               ^^^ did you mean 'name'?
+      |                               ^^^ it has name, x; say which: id: …
 
 matrix: {v: {rows: empty.csv}}
 nodes: {a: {matrix: v, run: x}}
@@ -912,35 +912,35 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches 'data/*.CSV'
     1 | matrix: {v: {files: 'data/*.CSV'}}
-      |                     ^^^^^^^^^^^^ there is A_1.csv
+      |                     ^^^^^^^^^^^^ a pattern is relative to the pipeline file
 
 matrix: {v: {files: 'sub/*/*.csv'}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: two values of the axis 'v' have the id 'x'
     1 | matrix: {v: {files: 'sub/*/*.csv'}}
-      |                     ^^^^^^^^^^^^^ sub/a/x.csv and sub/b/x.csv: write {name} for the part of the path that differs
+      |                     ^^^^^^^^^^^^^ write {name} for the part of the path that differs
 
 matrix: {v: {files: '~/*.csv'}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches '~/*.csv'
     1 | matrix: {v: {files: '~/*.csv'}}
-      |                     ^^^^^^^^^ ~ is not the home folder here: write ${{ env.HOME }}
+      |                     ^^^^^^^^^ a pattern is relative to the pipeline file
 
 matrix: {v: {files: 'https://x/{a}.csv'}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches 'https://x/{a}.csv'
     1 | matrix: {v: {files: 'https://x/{a}.csv'}}
-      |                     ^^^^^^^^^^^^^^^^^^^ an axis lists files of this machine
+      |                     ^^^^^^^^^^^^^^^^^^^ a pattern is relative to the pipeline file
 
 matrix: {v: {files: 'dat/*.csv'}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches 'dat/*.csv'
     1 | matrix: {v: {files: 'dat/*.csv'}}
-      |                     ^^^^^^^^^^^ did you mean the folder 'data'?
+      |                     ^^^^^^^^^^^ a pattern is relative to the pipeline file
 
 matrix: {v: {rows: ''}}
 nodes: {a: {matrix: v, run: x}}
@@ -968,7 +968,7 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:20: the axis 'v' has no values: there is no file 'data'
     1 | matrix: {v: {rows: data}}
-      |                    ^^^^ it is a folder; its files are {files: 'data/*'}
+      |                    ^^^^ this is one file; files that match a pattern are {files: …}
 
 matrix: {v: {rows: t.txt}}
 nodes: {a: {matrix: v, run: x}}

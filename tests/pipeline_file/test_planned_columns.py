@@ -380,18 +380,6 @@ def test_cells_whose_columns_differ_have_those_of_all() -> None:
     assert planned(text) == ["p.yaml:4:33: the query of 'b' reads the column 'z', which 'a' does not have"]
 
 
-def test_a_column_of_cells_with_the_name_of_an_axis_that_becomes_one() -> None:
-    text = (
-        "matrix: {m: [x, y], n: [1, 2]}\n"
-        + HEAD
-        + "  b: {matrix: [m, n], sql: 'select id, $m as m from a', inputs: a, "
-    )
-    text += "with: {m: '${{ matrix.m }}'}}\n  c: {sql: select id from t, inputs: {t: {from: b, gather: concat}}}\n"
-    told = "the cells of 'b' have a column 'm', like the axis: leave the axis out: columns: [n]"
-    assert planned(text) == [f"p.yaml:5:42: {told}"]
-    assert planned(text.replace("gather: concat", "gather: concat, columns: [n]")) == []
-
-
 def test_nodes_that_read_one_file_with_other_options_have_other_columns() -> None:
     text = "nodes:\n  a: {read: a.parquet, with: {columns: [id]}}\n  b: {read: a.parquet}\n"
     assert planned(text + "  c: {sql: 'select b.name from a join b using (id)', inputs: [a, b]}\n") == []

@@ -35,7 +35,6 @@ LENGTH = 0xFFFF_FFFF
 _TEXT = "[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
 _CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 _ESCAPE = r"(?s)\\(?:x(.{2})|u(.{4})|U(.{8})|(.))"
-_COMMENT_OR_TAB = "#[^\r\n\u2028\u2029]*|\t+"
 _ANCHOR = "&[0-9A-Za-z_-]+(?:[ \t\r\n\u2028\u2029]|#[^\r\n\u2028\u2029]*)*"
 _TAG = r"!\S*"
 _OPEN = object()  # in place of the value of an anchor that is not complete
@@ -208,7 +207,6 @@ def parse(text: str, file: str) -> Document:
     with gc_paused(), suppress(_SearchEnded):
         try:
             builder.build(CParser(builder.clean(text)).get_event)
-            builder.tabs(len(text))
         except YAMLError as error:
             start, length, what, hint = explain(error, source.text)
             builder.diagnostics.append(Diagnostic(source.span(start << 32 | length), what, hint))
@@ -242,8 +240,6 @@ class _Builder:
         self.anchors: dict[str, Any] = {}
         self.sizes: dict[int, tuple[int, int]] = {}  # of the collections that aliases repeat
         self.aliased = 0
-        self.has_tabs = "\t" in source.text
-        self.checked_to = 0  # index up to which tabs were checked
 
     def add(self, start: int, length: int, what: str, hint: str) -> None:
         self.diagnostics.append(Diagnostic(self.source.span(start << 32 | length), what, hint))
@@ -254,7 +250,7 @@ class _Builder:
         """Add the values to the source. Raises _SearchEnded and YAMLError."""
         scalar, mapping, sequence = events.ScalarEvent, events.MappingStartEvent, events.SequenceStartEvent
         ends = events.MappingEndEvent, events.SequenceEndEvent
-        text, places, has_tabs = self.text, self.source.places, self.has_tabs
+        text, places = self.text, self.source.places
         keys: dict[str, str] = {}  # nodes repeat the same few keys, so they share one string each
         box: Any = self.source.top
         spots = places[id(box)] = []
@@ -266,7 +262,7 @@ class _Builder:
             kind = type(event)
             if kind is scalar:
                 value, at, end = event.value, event.start_mark.index, event.end_mark.index
-                if has_tabs or event.tag is not None or event.anchor is not None:
+                if event.tag is not None or event.anchor is not None:
                     value, at = self.unusual(event, at, end)
                 elif not value.isprintable() if event.style else value[:1] in _SUSPECT:
                     value = self.scalar(event, at, end)
@@ -312,14 +308,11 @@ class _Builder:
                 key = self.check_key(box, value, at, length)
 
     def unusual(self, event: Any, start: int, end: int) -> tuple[Any, int]:
-        """Return the value of a scalar that may have an anchor or a tag, or be behind tabs, and where it starts."""
-        if event.anchor is not None or event.tag is not None:
-            start = min(self.properties(event, start), end)
+        """Return the value of a scalar that has an anchor or a tag, and where it starts."""
+        start = min(self.properties(event, start), end)
         value = self.scalar(event, start, end)
         if event.anchor is not None:
             self.anchors[event.anchor] = value
-        self.tabs(start)
-        self.checked_to = end
         return value, start
 
     def scalar(self, event: Any, start: int, end: int) -> Any:
@@ -400,12 +393,6 @@ class _Builder:
             what, hint = f"this key is {kind}, not a string", f'put it in quotes: "{ellipsize(written)}"'
         self.add(start, length, what, hint)
         return f"\0{start}"
-
-    def tabs(self, end: int) -> None:
-        """Refuse the tabs before `end` that are outside scalars and comments."""
-        for found in re.compile(_COMMENT_OR_TAB).finditer(self.text, self.checked_to, end) if self.has_tabs else ():
-            if found[0][0] == "\t":
-                self.add(found.start(), len(found[0]), *TAB)
 
     def clean(self, text: str) -> str:
         """Return `text` with the characters that are not text replaced one by one, and add them to the problems."""

@@ -5,7 +5,6 @@ The callers parse the text.
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Collection
 from contextlib import suppress
@@ -73,17 +72,8 @@ def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | N
 
 
 def _decode(data: bytes, name: str) -> str:
-    """Decode UTF-8. Raises SpecError for UTF-16, UTF-32 and binary data."""
-    for wide, mark, bare in (
-        ("UTF-32", (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), rb"(?:\0\0\0[^\0])+|(?:[^\0]\0\0\0)+"),
-        ("UTF-16", (b"\xff\xfe", b"\xfe\xff"), rb"(?:\0[^\0])+|(?:[^\0]\0)+"),
-    ):
-        if data.startswith(mark) or re.fullmatch(bare, data[:64]):
-            refuse(name, f"this file is {wide}", "save it as UTF-8")
+    """Decode UTF-8. Raises SpecError for what has a NUL: UTF-16, UTF-32 and binary data."""
+    if b"\0" in data:
+        refuse(name, "this is not UTF-8 text", "save it as UTF-8")
     # Bytes that are not UTF-8 become lone surrogates, so that `document.parse` can report each at its place.
-    text = data.decode("utf-8", "surrogateescape")
-    sample = text[:10_000]
-    odd = 0 if re.fullmatch(ASCII, sample) else sum(len(m[0]) for m in re.finditer(NOT_TEXT, sample))
-    if "\0" in text or odd > 0.3 * len(sample):
-        refuse(name, "this is a binary file, not text", "save it as UTF-8 text")
-    return text
+    return data.decode("utf-8", "surrogateescape")
