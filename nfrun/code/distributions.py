@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -36,15 +37,18 @@ class Distributions:
         If it was not installed from an index, a digest of what was installed follows, as its source may have changed.
         """
         if name not in self._versions:
-            infos = (self._listed(place).get(normalized(name)) for place in sys.path)
-            info = next(filter(None, infos), None)
-            self._versions[name] = None if info is None else _version(Path(info))
+            info = next(self._infos_of(name), None)
+            self._versions[name] = None if info is None else _version(info)
         return self._versions[name]
 
     def is_editable(self, name: str) -> bool:
         """Return whether the distribution is installed in editable mode: its version says little about its source."""
-        infos = (self._listed(place).get(normalized(name)) for place in sys.path)
-        return any(re.search(rb'"editable"\s*:\s*true', _read(Path(info), "direct_url.json")) for info in infos if info)
+        texts = (_read(info, "direct_url.json") for info in self._infos_of(name))
+        return any(re.search(rb'"editable"\s*:\s*true', text) for text in texts)
+
+    def _infos_of(self, name: str) -> Iterator[Path]:
+        found = (self._listed(place).get(normalized(name)) for place in sys.path)
+        return (Path(info) for info in found if info)
 
     def owner(self, module: str, file: str) -> tuple[str, str] | None:
         """Return the name and version of the distribution that installed this file of a module, None if none did."""

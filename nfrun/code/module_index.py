@@ -21,11 +21,6 @@ _MANY = 1_000  # modules below a package; to read more takes seconds
 _ENTRIES = 20_000  # files and folders that are searched for these modules
 
 
-def is_nfrun(module: str) -> bool:
-    """Return whether a module is of nfrun, which counts as installed, also where its source is."""
-    return module.partition(".")[0] == "nfrun"
-
-
 def listing_name(package: str) -> str:
     """Return the name of the list of all modules below a package, as `ModuleIndex.are_unchanged` takes it."""
     return f"{package}**"
@@ -63,7 +58,8 @@ class ModuleIndex:
         spec = find_module(module, self._folder)
         if spec is None:
             return None
-        if spec.has_location and spec.origin and (is_nfrun(module) or is_installed(Path(spec.origin), self._folder)):
+        is_nfrun = module.partition(".")[0] == "nfrun"  # which counts as installed, also where its source is
+        if spec.has_location and spec.origin and (is_nfrun or is_installed(Path(spec.origin), self._folder)):
             self.installed[module] = spec.origin
             return None
         self._places[module] = self._ours(spec.submodule_search_locations or ())
