@@ -48,7 +48,8 @@ WRONG_JAFFLE = [
     (
         "checks: [{unique: customer_id}, {not_null: customer_id}]\n  orders",
         "checks: [{references: {customer_id: orders(customer_id)}}]\n  orders",
-        "jaffle.yaml:20:3: nodes need one another in a circle: customers -> orders -> customers: remove one of these references",
+        "jaffle.yaml:20:3: these nodes need one another in a circle: customers -> orders -> customers: "
+        "remove one of these references",
     ),
 ]
 
