@@ -142,10 +142,10 @@ def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
         found.report(path, what, did_you_mean(axis.of, above, there))
         return
     if isinstance(parent.source, dict) and not has_expression(pattern := str(parent.source.get("files", "${{"))):
-        there = (*_ENTRIES, *capture_names(pattern))
-        if axis.name not in there:
+        entries = (*_ENTRIES, *capture_names(pattern))
+        if axis.name not in entries:
             what = f"the files of the axis '{parent.name}' have no entry '{ellipsize(axis.name)}'"
-            found.report(path, what, f"they have {ellipsize(', '.join(there), 200)}")
+            found.report(path, what, f"they have {ellipsize(', '.join(entries), 200)}")
     for key, value in zip(parent.keys, parent.values, strict=True):
         if not isinstance(value, Mapping) or value.get(axis.name) is None:
             found.report(path, *no_entry(parent.name, key, value, axis.name))

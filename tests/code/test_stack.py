@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nfrun.code.watch.stack import _CALLERS
+from nfrun.code.watch.run_watch import _CALLERS
 
 
 def test_the_files_that_call_the_code_of_nodes_are_there() -> None:

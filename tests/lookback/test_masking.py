@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.lookback.page.masking import masked
+from nfrun.lookback.page.run_data import masked
 from nfrun.system.logs.redaction import Redactor
 
 _ROWS = {"checks": [{"name": "a", "rows": [{"id": "***", "kind": "k***", "***": "***"}]}]}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from kept_runs import Kept, finished, output
 
-from nfrun.lookback.page.masking import masked
 from nfrun.lookback.page.output_data import OutputContents
+from nfrun.lookback.page.run_data import masked
 from nfrun.lookback.run_reference import find_run
 from nfrun.system.kept_files import content_of
 from nfrun.system.logs.redaction import Redactor

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from nfrun.core.map_spec import MapSpec
-from nfrun.rows.cut import Cut, cut, piece_keys
+from nfrun.rows.work import Cut, cut, piece_keys
 
 SIZES = [1, 255, 256, 3, 1000, 0, 1, 70_000, 2, 300]
 

@@ -6,20 +6,21 @@ the less is said of each: the outputs of the pipeline, failed nodes and those th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.events import NOT_SELECTED, Failure
 from nfrun.core.lanes import assign_lanes
 from nfrun.core.pipeline import OutputId
-from nfrun.core.text import escape_controls
+from nfrun.core.text import escape_controls, shortened
 from nfrun.core.values import asdict
 from nfrun.history.database import read_journal
 from nfrun.history.journal import FinishedOutput, JournalContents
 from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
 from nfrun.history.work_dir import WorkDir, run_number
-from nfrun.lookback.page.masking import hidden_text, masked
 from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded, read_recorded
 from nfrun.lookback.page.run_times import add_under_way, overhead, path_data, path_of
@@ -27,6 +28,60 @@ from nfrun.lookback.run_diff import NodeDiff, Timing, change_of, diff_runs, fact
 from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
 from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import gc_paused
+
+# Names of nodes and of outputs stay as they are, as in all that nfrun prints: links in the page go by them.
+_IDS = frozenset({"id", "of", "node", "group", "output", "home", "status", "kind", "digest"})
+_LISTS_OF_IDS = {"edges": list, "nodes": str}  # of the graph, of the critical path
+# What is in these is the user's: its names are no ids, and its numbers are no times, sizes or counts. Some of the keys
+# stand for something else where they have another type.
+_VALUES = {"params": dict, "inputs": dict, "cell": dict, "rows": list, "first_rows": list}
+_MAX_LISTED = 4
+_PICTURE, _DRAWING = "image/", "image/svg+xml"
+
+
+def masked(document: Any, redactor: Redactor) -> Any:
+    """Return JSON values with the values of secrets masked in all texts, and in the numbers of users' data."""
+    return _masked(document, cache(redactor), is_of_user=False)  # most texts are there more than once
+
+
+def hidden_text(secrets: Sequence[str]) -> str:
+    """Return why a page shows nothing of what outputs hold: these secrets have no values here."""
+    names, one = shortened([*secrets], _MAX_LISTED), len(secrets) == 1
+    what = f"the secret{'' if one else 's'} {names} {'is' if one else 'are'} not set here and cannot be masked"
+    return f"{what}: the page shows nothing of what outputs hold (set {'it' if one else 'them'} to have that)"
+
+
+def _masked(value: Any, redact: Callable[[str], str], *, is_of_user: bool) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [_masked(item, redact, is_of_user=is_of_user) for item in value]
+    if isinstance(value, dict):
+        if str(value.get("type", "")).startswith(_PICTURE) and "data" in value:
+            return value if value["type"] != _DRAWING else {**value, "data": _masked_drawing(value["data"], redact)}
+        found = {}
+        for key, item in value.items():
+            is_value = is_of_user or (key in _VALUES and isinstance(item, _VALUES[key]))
+            is_id = not is_of_user and _is_id(key, item)
+            found[redact(key)] = item if is_id else _masked(item, redact, is_of_user=is_value)
+        return found
+    if not is_of_user or value is None or isinstance(value, bool):
+        return value
+    text = redact(str(value))
+    return value if text == str(value) else text
+
+
+def _masked_drawing(data: str, redact: Callable[[str], str]) -> str:
+    """Return a drawing with its text masked. Other pictures are no text."""
+    text = base64.b64decode(data).decode(errors="replace")
+    return base64.b64encode(redact(text).encode()).decode()
+
+
+def _is_id(key: str, item: Any) -> bool:
+    if key in _LISTS_OF_IDS:
+        return isinstance(item, list) and bool(item) and isinstance(item[0], _LISTS_OF_IDS[key])
+    return key in _IDS and isinstance(item, str)
+
 
 VERSION = 1
 
