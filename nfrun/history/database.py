@@ -226,9 +226,12 @@ class Database(DatabaseFile):
 
     def _keep(self, what: str, name: str, found: Any) -> None:
         text = json.dumps(found)
-        with suppress(OSError, HandoffError), self.writing() as db:
-            values = what, sql_text(name), text, _checksum(f"{what} {name}", text)
-            db.execute("insert or replace into kept values (?, ?, ?, ?)", values)
+        values = what, sql_text(name), text, _checksum(f"{what} {name}", text)
+        with suppress(OSError, HandoffError):
+            if not self._has_wal:  # which takes no sync
+                self.begin_writing(fsync=False)
+            with self.writing() as db:
+                db.execute("insert or replace into kept values (?, ?, ?, ?)", values)
 
     # -- results -----------------------------------------------------------------------------------------------------
 
@@ -450,7 +453,7 @@ class Journal:
         """End the writing. Closing again does nothing."""
         if self._rows is not None:
             self._rows = None
-            self._database.end_writing()
+            self._database.close()
 
     def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         is_first = self._rows is None

@@ -56,17 +56,24 @@ class DatabaseFile(ABC):
         self._db: sqlite3.Connection | None = None
         self._opened_file = (0, 0)
         self._is_told = False  # that it was put aside
+        self._has_wal = False
 
     @abstractmethod
     def _make_tables(self, db: sqlite3.Connection) -> None:
         """Make the tables of a new database, if no other process has just made them."""
 
     def close(self) -> None:
-        """Close the file. The next question opens it again."""
+        """Close the file, and leave no WAL unless another process uses it. The next question opens it again."""
+        import sqlite3
+
         with self._lock:
             if self._db is not None:
+                with suppress(sqlite3.Error):
+                    if self._has_wal:
+                        self._db.execute("pragma busy_timeout = 0")
+                        self._db.execute("pragma journal_mode = delete").fetchall()
                 self._db.close()
-            self._db = None
+            self._db, self._has_wal = None, False
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of the answer. A damaged database is put aside first, and has none."""
@@ -100,6 +107,7 @@ class DatabaseFile(ABC):
         mode = "delete" if mount_of(self.path.parent).is_network else "wal"
         with self._lock:
             try:
+                self._has_wal = mode == "wal"
                 with suppress(sqlite3.OperationalError):  # somebody is in the way, or the file system cannot do it
                     self._opened().execute(f"pragma journal_mode = {mode}").fetchall()
                 self._opened().execute(f"pragma synchronous = {'full' if fsync else 'normal'}")
@@ -113,17 +121,6 @@ class DatabaseFile(ABC):
 
         with self._lock, suppress(sqlite3.OperationalError):
             self._opened().execute("pragma wal_checkpoint(passive)").fetchall()
-
-    def end_writing(self) -> None:
-        """Leave one file without a WAL, and close it. If another process uses it, that one does this."""
-        import sqlite3
-
-        with self._lock:
-            with suppress(sqlite3.Error):
-                if self._db is not None:
-                    self._db.execute("pragma busy_timeout = 0")
-                    self._db.execute("pragma journal_mode = delete").fetchall()
-            self.close()
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
@@ -174,6 +171,7 @@ class DatabaseFile(ABC):
             raise _of_system(self.path, number) from None
         import sqlite3
 
+        self._has_wal = False
         self.close()
         if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):  # a bug
             raise error
