@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.system.atomic_files import PARTIAL, remove, sync
+from nfrun.system.atomic_files import PARTIAL, sync
 from nfrun.system.mounts import mount_of
 
 if TYPE_CHECKING:
@@ -178,10 +178,10 @@ class DatabaseFile(ABC):
         if self._warn is None:
             what = f"{self.path} cannot be used: {error} ('nfrun run' keeps it under another name, and makes another)"
             raise HandoffError(what) from None
-        kept = self.path.with_name(f"{self.path.name}.bad")
+        names = (f"{self.path}.bad{number}" for number in ("", *range(2, 1_000)))
+        kept = Path(next(name for name in names if not os.path.lexists(name)))  # an earlier one stays
         if identity(self.path) == self._opened_file:  # else another process has just made a new one
             for ending in ("", "-wal", "-shm", "-journal"):  # all: a new one would take them up
-                remove(Path(f"{kept}{ending}"))
                 with suppress(FileNotFoundError):
                     os.replace(f"{self.path}{ending}", f"{kept}{ending}")  # noqa: PTH105
         if not self._is_told:

@@ -548,3 +548,11 @@ def test_a_run_ends_if_a_question_finds_that_the_database_is_damaged(trial: Tria
         assert "is damaged" in trial.told[0]
         with pytest.raises(OSError, match="it was damaged"):
             journal.ended("ok")
+
+
+def test_a_second_damaged_database_does_not_replace_the_first(trial: Trial) -> None:
+    for content in (b"one", b"two"):
+        trial.file.write_bytes(content * 1_000)
+        trial.answers()
+    kept = [trial.file.with_name(f"{DATABASE}.bad{number}").read_bytes()[:3] for number in ("", "2")]
+    assert kept == [b"one", b"two"]
