@@ -50,12 +50,7 @@ def check_variables(node: NodeSpec) -> Iterator[Problem]:
 
 
 def _meant(name: str, known: Sequence[str], ours: Sequence[str]) -> str | None:
-    """Return the name of those that the node has that is meant, if one is likely."""
+    """Return the variable of the same sort that is meant, if one is likely."""
     prefix = next((prefix for prefix in _GIVEN if name.startswith(prefix)), "NFRUN_")
-    rest = name.removeprefix(prefix)
-    for others in ([prefix], _GIVEN):  # of the same sort; then the same name of another sort
-        names = {n.removeprefix(p): n for p in others for n in (*known, *ours) if n.startswith(p)}
-        guess = rest if rest in names else closest_match(rest, names) if others == [prefix] else None
-        if guess and name != "NFRUN_OUTPUT":
-            return names[guess]
-    return None
+    names = {n.removeprefix(prefix): n for n in (*known, *ours) if n.startswith(prefix)}
+    return names.get(closest_match(name.removeprefix(prefix), names) or "") if name != "NFRUN_OUTPUT" else None

@@ -48,7 +48,7 @@ def test_an_input_of_a_node_without_inputs(tmp_path: Path) -> None:
         ("echo $NFRUN_WITH_threshold ${#NFRUN_WITH_t}", "NFRUN_WITH_t", ALL),
         ("echo $NFRUN_WITH_thresold-5", "NFRUN_WITH_thresold", "did you mean $NFRUN_WITH_threshold?"),
         ("cp $NFRUN_INPUT_rows_copy x", "NFRUN_INPUT_rows_copy", "did you mean $NFRUN_INPUT_rows?"),
-        ("cat $NFRUN_INPUT_threshold", "NFRUN_INPUT_threshold", "did you mean $NFRUN_WITH_threshold?"),
+        ("cat $NFRUN_INPUT_threshold", "NFRUN_INPUT_threshold", f"{ALL}; or add 'threshold' to 'inputs'"),
         ("cat '#' \"#\" $NFRUN_INPUT_other", "NFRUN_INPUT_other", f"{ALL}; or add 'other' to 'inputs'"),
         ("cp x $NFRUN_OUTPUTS", "NFRUN_OUTPUTS", "did you mean $NFRUN_OUTPUT?"),
         ("cp x $NFRUN_OUTPUT_x", "NFRUN_OUTPUT_x", ALL),
