@@ -38,7 +38,7 @@ from nfrun.system.processes.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
-    from nfrun.core.static_half import StaticHalf
+    from nfrun.core.pipeline import StaticHalf
     from nfrun.system.std_streams import Messages
 
 _LONGEST_PATH = 4096

@@ -432,7 +432,7 @@ def _trace(run: ListedRun) -> str:
 
 def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file; the path of a file."""
-    from nfrun.core.output_types import TABLE, form_of
+    from nfrun.core.pipeline import TABLE, form_of
     from nfrun.lookback.reopen.current_pipeline import bound_pipeline
     from nfrun.lookback.reopen.opened_tables import RunTables
 

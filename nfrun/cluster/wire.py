@@ -22,8 +22,7 @@ from nfrun.core.events import CallOutcome, CallStarted, ChecksStarted, Failure, 
 from nfrun.core.file_source import FileSource, SourceFile
 from nfrun.core.map_spec import MapCounts, MapForm, MapSpec
 from nfrun.core.observation import Observation, SharedObservation
-from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry
-from nfrun.core.static_half import StaticHalf
+from nfrun.core.pipeline import NOTHING, Axis, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry, StaticHalf
 from nfrun.core.values import MISSING, field, fields, frozen, is_value
 from nfrun.engine.executors.worker import AttemptOrder, CallOrder
 from nfrun.rows.piece import Piece

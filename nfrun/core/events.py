@@ -15,8 +15,7 @@ from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
 from nfrun.core.file_source import FileSource
 from nfrun.core.map_spec import FailedCall, KeptRows, MapCounts, OpenedMap, PiecePath
 from nfrun.core.observation import Observation
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.pipeline import NOTHING, TABLE, OutputId
 from nfrun.core.values import field, fields, frozen, is_value, replace, values_of
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process

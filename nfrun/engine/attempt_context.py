@@ -21,8 +21,18 @@ from nfrun.core.errors import Cause, HandoffError, NodeError, NotStored, error_t
 from nfrun.core.events import Failure, NodeStarted, OutputRef, nfrun_failure
 from nfrun.core.file_source import FileSource
 from nfrun.core.observation import Observation
-from nfrun.core.output_types import TABLE, ending_of, form_of
-from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import (
+    LAST_SECTIONS,
+    NOTHING,
+    TABLE,
+    Gather,
+    Input,
+    NodeSpec,
+    OutputId,
+    Pipeline,
+    ending_of,
+    form_of,
+)
 from nfrun.core.text import file_stem
 from nfrun.core.values import field, frozen, replace
 from nfrun.engine.gil_contention import GilContention

@@ -16,8 +16,7 @@ from nfrun.core.contracts import CheckResult, failed_checks
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame, NodeFinished
 from nfrun.core.map_spec import MapCounts
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.pipeline import NOTHING, TABLE, OutputId
 from nfrun.core.values import MISSING, asdict, field, fields, frozen, values_of
 
 # JSON keys that differ from the field names. They stay, so that existing lines remain readable.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.events import OutputRef
-from nfrun.core.output_types import FOLDER, TABLE
+from nfrun.core.pipeline import FOLDER, TABLE
 from nfrun.core.values import frozen
 from nfrun.history.database import (
     WITH_ANY_KEY_AND_PROFILE,

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nfrun.core.errors import NotRecorded
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import TABLE, OutputId
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import field, frozen
 from nfrun.history.cache.change_text import entry_changes

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.events import Failure
-from nfrun.core.output_types import TABLE, form_of
+from nfrun.core.pipeline import TABLE, form_of
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import asdict, frozen
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nfrun.core.errors import NodeError as NodeError
 from nfrun.core.errors import Problem
 from nfrun.core.file_source import FileSource
-from nfrun.core.output_types import form_of
-from nfrun.core.pipeline import NOTHING, NodeSpec, has_expression
+from nfrun.core.pipeline import NOTHING, NodeSpec, form_of, has_expression
 
 if TYPE_CHECKING:
     from nfrun.system.checksums import FileLook

@@ -24,8 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nfrun.core.pipeline import has_expression
-from nfrun.core.static_half import StaticHalf
+from nfrun.core.pipeline import StaticHalf, has_expression
 from nfrun.core.values import frozen
 from nfrun.nodes.base import CancelToken, NodeContext, texts_in
 from nfrun.nodes.python_context import node_logger

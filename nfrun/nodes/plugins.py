@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.code.module_finder import find_module
-from nfrun.core.static_half import StaticHalf
+from nfrun.core.pipeline import StaticHalf
 from nfrun.core.text import ellipsize
 from nfrun.nodes.schemas import check_value, document_schema, fast_validator
 

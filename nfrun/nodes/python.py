@@ -16,8 +16,7 @@ from nfrun.code.function_lookup import PROGRAM, FunctionLookup
 from nfrun.code.install_hints import import_hint
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm, MapSpec
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import TABLE, NodeSpec
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments, check_class, check_map_form, check_names, given_by, listed, map_form
 from nfrun.nodes.base import NodeContext, NodeError, output_name

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.output_types import FOLDER, ending_of, form_of
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import FOLDER, NodeSpec, ending_of, form_of
 from nfrun.core.text import ellipsize
 from nfrun.nodes.base import NodeError
 from nfrun.system.os_errors import reason

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.map_spec import MapForm, MapSpec
-from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import FOLDER, TABLE, NodeSpec, ending_of, form_of
 from nfrun.nodes.arguments import check_names
 from nfrun.nodes.base import NamedFiles, NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says

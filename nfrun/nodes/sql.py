@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.file_source import FileSource
-from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import TABLE, NodeSpec, form_of
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeError, check_gathered, check_makes_tables, output_name, seed_of
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says

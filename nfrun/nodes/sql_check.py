@@ -14,8 +14,7 @@ from functools import cache
 from typing import Any
 
 from nfrun.core.errors import Problem
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NodeSpec, has_expression
+from nfrun.core.pipeline import TABLE, NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.sql_tables import KNOWN_TYPES, arrow_table
 from nfrun.nodes.texts.sql_files import named_values

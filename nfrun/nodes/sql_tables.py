@@ -14,8 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from nfrun.core.file_source import FileSource
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import Input
+from nfrun.core.pipeline import TABLE, Input
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import NodeContext, NodeError
 

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm
-from nfrun.core.output_types import TABLE, ending_of, form_of
-from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, has_expression
-from nfrun.core.static_half import StaticHalf
+from nfrun.core.pipeline import LAST_SECTIONS, TABLE, NodeSpec, StaticHalf, ending_of, form_of, has_expression
 from nfrun.core.text import ellipsize, format_count
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeError, is_evaluated, output_name

@@ -12,8 +12,7 @@ from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
-from nfrun.core.output_types import FOLDER, TABLE, ending_of, form_of
-from nfrun.core.pipeline import NodeSpec, has_expression
+from nfrun.core.pipeline import FOLDER, TABLE, NodeSpec, ending_of, form_of, has_expression
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.nodes.base import NodeContext, check_gathered, check_makes_tables, output_name
 from nfrun.nodes.folders import from_base

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from nfrun.core.errors import SourceSpan, SpecError
-from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import TABLE
 from nfrun.core.values import field, frozen, replace
 from nfrun.pipeline_file.yaml.document import Document, Keys, Source, parse
 

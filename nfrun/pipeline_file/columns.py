@@ -13,8 +13,7 @@ from typing import Any
 
 from nfrun.core.contracts import Check
 from nfrun.core.errors import Diagnostic, Problem
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import TABLE, Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
 from nfrun.core.text import did_you_mean, ellipsize, shortened
 from nfrun.core.values import replace

@@ -11,8 +11,7 @@ from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.contracts import CHECKS, OF_TABLES, Check, Contract, default_name
-from nfrun.core.output_types import form_of
-from nfrun.core.pipeline import NOTHING
+from nfrun.core.pipeline import NOTHING, form_of
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import is_evaluated

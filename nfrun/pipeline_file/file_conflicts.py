@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Diagnostic, SourceSpan
-from nfrun.core.output_types import FOLDER
-from nfrun.core.pipeline import WORK_DIR, NodeSpec, Param, ancestors, has_expression
+from nfrun.core.pipeline import FOLDER, WORK_DIR, NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.folders import folder_of

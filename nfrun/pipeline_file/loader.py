@@ -15,9 +15,18 @@ from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.map_spec import ERRORS
-from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, UTC, Input, NodeSpec, Param, Pipeline
-from nfrun.core.static_half import StaticHalf
+from nfrun.core.pipeline import (
+    LAST_SECTIONS,
+    NOTHING,
+    TABLE,
+    UTC,
+    Input,
+    NodeSpec,
+    Param,
+    Pipeline,
+    StaticHalf,
+    form_of,
+)
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.base import is_evaluated

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import NOTHING, TABLE, Gather, Input, NodeSpec, OutputId, Pipeline, form_of
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.core.values import replace

@@ -12,8 +12,7 @@ from typing import Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import DEFAULT_BATCH, ERRORS, FAIL, MapSpec
-from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import NO_RETRY, NodeSpec, Retry
+from nfrun.core.pipeline import NO_RETRY, TABLE, NodeSpec, Retry, form_of
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import is_evaluated

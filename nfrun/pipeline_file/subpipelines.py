@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Problem, SourceSpan, SpecError
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NOTHING, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import NOTHING, TABLE, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.base import is_evaluated

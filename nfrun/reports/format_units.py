@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.events import NodeFinished, OutputRef
 from nfrun.core.map_spec import MapCounts
-from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import TABLE
 from nfrun.core.text import format_count as format_count
 from nfrun.core.text import format_seconds as format_seconds
 from nfrun.core.text import format_size as format_size

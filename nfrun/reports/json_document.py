@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nfrun.core.events import AllNodesEnded, Event, RunFinished
-from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import TABLE
 from nfrun.core.values import field, mutable
 from nfrun.reports.format_units import path_here
 from nfrun.reports.run_record import NodeRecord, RunRecord

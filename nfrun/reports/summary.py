@@ -9,8 +9,7 @@ from typing import IO
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
 from nfrun.core.events import GIL_WAIT_SECONDS, Event
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import TABLE, OutputId
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.format_units import format_count, format_seconds, format_size, shown_place

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun import __version__
 from nfrun.core.events import Event, OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
-from nfrun.core.output_types import form_of
+from nfrun.core.pipeline import form_of
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import KW_ONLY, asdict, field, frozen, mutable
 from nfrun.reports.format_units import format_count, format_size

@@ -13,8 +13,7 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
-from nfrun.core.output_types import TABLE, file_name, form_of
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import TABLE, OutputId, file_name, form_of
 from nfrun.core.values import frozen, mutable, replace
 from nfrun.system.atomic_files import remove
 from nfrun.system.kept_files import Content, NotKeepable, content_of, keep

@@ -19,8 +19,7 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.file_source import FileSource
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import TABLE, OutputId
 from nfrun.core.values import replace
 from nfrun.system.atomic_files import remove, remove_partials
 from nfrun.system.runtime import available_memory

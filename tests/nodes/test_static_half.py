@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from plugin_site import KIND
 
-from nfrun.core.static_half import StaticHalf
+from nfrun.core.pipeline import StaticHalf
 from nfrun.nodes.plugins import PluginError, read_static_half
 from nfrun.nodes.schemas import document_schema
 

@@ -32,8 +32,7 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
-from nfrun.core.output_types import TABLE, file_name
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import TABLE, NodeSpec, Pipeline, file_name
 from nfrun.core.values import replace
 from nfrun.history.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.history.cache.observed_files import ObservedFiles, handed_on_to

@@ -12,8 +12,7 @@ from nfrun.code.watch.run_watch import RunWatch
 from nfrun.code.watch.seen_files import RecordedFiles
 from nfrun.core.events import NodeFinished
 from nfrun.core.observation import Observation
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NodeSpec, Pipeline, ancestors
+from nfrun.core.pipeline import TABLE, NodeSpec, Pipeline, ancestors
 from nfrun.core.values import field, mutable
 from nfrun.history.cache.cache_key import CacheKeys
 from nfrun.history.journal import RecordedNode

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
-from nfrun.core.output_types import TABLE, form_of
+from nfrun.core.pipeline import TABLE, form_of
 from nfrun.core.text import file_stem
 from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import is_intact

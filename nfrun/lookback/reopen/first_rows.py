@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError, NotRecorded, NotStored
-from nfrun.core.output_types import FOLDER, TABLE, form_of
+from nfrun.core.pipeline import FOLDER, TABLE, form_of
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import is_intact, table_path
 from nfrun.lookback.command_again import command_for_tables

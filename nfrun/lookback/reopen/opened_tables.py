@@ -15,8 +15,7 @@ from typing import Any
 from weakref import finalize
 
 from nfrun.core.errors import HandoffError, NotRecorded
-from nfrun.core.output_types import TABLE, form_of
-from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import TABLE, NodeSpec, OutputId, Pipeline, form_of
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.database import Database
 from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from nfrun.core.errors import HandoffError, NotRecorded
-from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import TABLE
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.lookback.reopen.opened_tables import RunTables
 from nfrun.lookback.run_diff import ChangedRow, OutputDiff, RowDiff

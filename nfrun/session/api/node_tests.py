@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import UsageError
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import NOTHING, TABLE, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.built_document import BuiltPipeline, input_name, node_part

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Error, NotRecorded, UsageError
 from nfrun.core.events import Frame
-from nfrun.core.output_types import TABLE
-from nfrun.core.pipeline import Gather, NodeSpec, OutputId, column_type
+from nfrun.core.pipeline import TABLE, Gather, NodeSpec, OutputId, column_type
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen, replace
 from nfrun.reports.last_line import last_line

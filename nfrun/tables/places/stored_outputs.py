@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
-from nfrun.core.output_types import FOLDER, TABLE, ending_of
+from nfrun.core.pipeline import FOLDER, TABLE, ending_of
 from nfrun.core.values import replace
 from nfrun.system.atomic_files import remove
 from nfrun.system.checksums import text_checksum
