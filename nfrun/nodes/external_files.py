@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatch
-from functools import cache, cached_property
+from functools import cache
 from glob import has_magic
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+from urllib.parse import urlsplit
 
 from nfrun.code.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.core.errors import Cause
@@ -24,9 +26,7 @@ from nfrun.nodes.folders import describe_missing, folder_of, from_base, is_above
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import MISSING, FileChecksums, FileLook, text_checksum
 from nfrun.system.file_search import files_below, find_files, is_match, name_below
-
-if TYPE_CHECKING:
-    from nfrun.tables.remote_versions import RemoteVersions
+from nfrun.system.threads import ABANDONED, start_thread
 
 # Words of a script that ask for the times of files.
 _ASKS_TIMES = re.compile(
@@ -70,16 +70,11 @@ class ExternalInputs:
         self._skipped = () if work is None else (os.path.realpath(work),)
         self._checksums = checksums or FileChecksums()
         self._snapshots: dict[str, Mapping[str, FileLook] | None] = {}
+        self._remote_versions = RemoteVersions()
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None
         self.code_facts: Callable[[NodeSpec], CodeFacts] = lambda spec: NO_FACTS
         self.counts: Callable[[str], bool] = lambda path: True
-
-    @cached_property
-    def _remote_versions(self) -> RemoteVersions:
-        from nfrun.tables.remote_versions import RemoteVersions  # few pipelines read files of services
-
-        return RemoteVersions()
 
     def snapshot(self, spec: NodeSpec, *, anew: bool = False) -> Mapping[str, str] | None:
         """Return checksums by file name, "" for a missing file; None if they cannot be taken, see `obstacle`.
@@ -432,3 +427,44 @@ def _paths(spec: NodeSpec, folder: Path, words: list[str]) -> set[str]:
     paths = (word for word in words if ("/" in word or "." in word) and word[0] not in "-$" and not has_magic(word))
     found = {os.path.normpath(renamed(path)).removeprefix(f"{folder}{os.sep}") for path in paths if path[-1] != "/"}
     return {path for path in found if path not in (".", "..") and not path.startswith("/dev/")}
+
+
+PATIENCE_SECONDS = 10.0
+_VERSION_KEYS = ("etag", "versionid", "generation")  # in lower case; S3, Google and Azure have the first
+
+
+class RemoteVersions:
+    """Asks services, such as S3, for the versions of files: the ETag, and the version id where there are several.
+
+    A service that has not answered in time is not asked again. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._silent: set[str] = set()
+
+    def of(self, uri: str) -> str | None:
+        """Return the version of the file now; None if the service gives none, or no answer within 10 seconds."""
+        host = f"{urlsplit(uri).scheme}://{urlsplit(uri).netloc}"
+        if not uri or host in self._silent:
+            return None
+        # The service is asked on a thread that may be left behind: no library ends all waiting in time.
+        answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        start_thread(lambda: answer.put(_version_of(uri)), ABANDONED)
+        try:
+            return answer.get(timeout=PATIENCE_SECONDS)
+        except queue.Empty:
+            self._silent.add(host)
+            return None
+
+
+def _version_of(uri: str) -> str | None:
+    try:
+        from pyarrow.fs import FileSystem
+
+        filesystem, path = FileSystem.from_uri(uri)
+        with filesystem.open_input_file(path) as file:
+            found = {str(key).lower(): value for key, value in (file.metadata() or {}).items()}
+    except Exception:  # if the error persists, the node fails with it when it reads the file
+        return None
+    values = [str(found[key]) for key in _VERSION_KEYS if found.get(key)]
+    return " ".join(values) or None

@@ -17,7 +17,7 @@ from nfrun.core.errors import Diagnostic, UsageError
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.log_files import last_lines, log_line
-from nfrun.reports.ci.junit import JUnitFile, RunFacts, error_xml
+from nfrun.reports.ci.junit import JUnitFile, error_xml
 from nfrun.session.options import RunOptions
 from nfrun.session.report_files import check_report_files, write_report
 from nfrun.session.run import Run
@@ -48,8 +48,9 @@ def junit_file(run: Run, path: Path) -> Reporter:
         "nfrun": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),
     }
-    facts = RunFacts(at, started.host, {**{name: text for name, text in of_run.items() if text}, **params})
-    return JUnitFile(run.record, facts, partial(_write_xml, path), log_tail, f"of test cases ({path})")
+    of_run = {name: text for name, text in of_run.items() if text}
+    name, write = f"of test cases ({path})", partial(_write_xml, path)
+    return JUnitFile(run.record, at, started.host, {**of_run, **params}, write, log_tail, name)
 
 
 class ErrorFile:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.core.lanes import assign_lanes
+from nfrun.lookback.page.run_times import assign_lanes
 
 TIMES = st.floats(0, 100, allow_nan=False)
 INTERVALS = st.lists(st.tuples(TIMES, TIMES).map(lambda pair: (min(pair), max(pair))), max_size=40)

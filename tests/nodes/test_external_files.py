@@ -235,7 +235,7 @@ def test_all_files_of_a_pattern_count_and_one_more_is_a_change(tmp_path: Path) -
 
 def test_remote_files_without_a_version_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("nfrun.tables.remote_versions._version", asked.append)
+    monkeypatch.setattr("nfrun.nodes.external_files._version_of", asked.append)
     external_inputs = ExternalInputs(tmp_path)
     assert external_inputs.snapshot(read_node("s3://bucket/x.csv")) is None
     assert external_inputs.recheck(read_node("s3://bucket/x.csv")) is None

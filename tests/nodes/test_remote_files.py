@@ -111,7 +111,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(service: Service, tm
 def test_a_service_that_does_not_answer_is_asked_once(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.tables.remote_versions.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("nfrun.nodes.external_files.PATIENCE_SECONDS", 0.5)
     service.go_on = threading.Event()
     inputs = ExternalInputs(tmp_path)
     for name in ("x", "y", "z"):
@@ -130,8 +130,8 @@ def test_validate_asks_nobody(service: Service, tmp_path: Path) -> None:
 PLAN = """
 import sys
 sys.argv = ["nfrun", "plan", "p.yaml"]
-import nfrun.tables.remote_versions
-nfrun.tables.remote_versions.PATIENCE_SECONDS = 0.3
+import nfrun.nodes.external_files
+nfrun.nodes.external_files.PATIENCE_SECONDS = 0.3
 from nfrun.__main__ import main
 main()
 """

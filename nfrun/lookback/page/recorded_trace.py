@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from shlex import join
 from typing import Any
 
-from nfrun.core.lanes import assign_lanes
 from nfrun.core.text import escape_controls
 from nfrun.core.values import field, frozen
 from nfrun.history.journal import NodeTimes
 from nfrun.lookback.page.recorded import Attempt, Recorded, read_recorded
-from nfrun.lookback.page.run_times import add_under_way
+from nfrun.lookback.page.run_times import add_under_way, assign_lanes
 from nfrun.lookback.run_reference import ListedRun
 
 # Perfetto takes numbers of threads for those of the whole machine, so each process has so many. The first has what was

@@ -13,7 +13,6 @@ from typing import Any
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.events import NOT_SELECTED, Failure
-from nfrun.core.lanes import assign_lanes
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import escape_controls, shortened
 from nfrun.core.values import asdict
@@ -23,7 +22,7 @@ from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
 from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded, read_recorded
-from nfrun.lookback.page.run_times import add_under_way, overhead, path_data, path_of
+from nfrun.lookback.page.run_times import add_under_way, assign_lanes, overhead, path_data, path_of
 from nfrun.lookback.run_diff import NodeDiff, Timing, change_of, diff_runs, facts_of, output_text, schema_columns
 from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
 from nfrun.system.logs.redaction import Redactor

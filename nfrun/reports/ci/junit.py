@@ -13,7 +13,7 @@ from nfrun.core.errors import Cause, Diagnostic, render
 from nfrun.core.events import NOT_SELECTED, Event, Failure, NodeCancelled, NodeRetrying
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize, escape_controls
-from nfrun.core.values import field, frozen, mutable
+from nfrun.core.values import field, mutable
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.reports.summary import failure_text
 
@@ -33,26 +33,19 @@ _ORDER = (
 )  # as Surefire has it
 
 
-@frozen
-class RunFacts:
-    """The facts in the file that are not of nodes: `started` in ISO 8601, and the other `properties` by name."""
-
-    started: str
-    host: str
-    properties: Mapping[str, str]
-
-
 @mutable
 class JUnitFile:
     """A reporter that writes the file when the run has ended, however it ended.
 
-    `write(tree)` writes the XML, and `log_tail(node, attempt)` returns the last lines of what an attempt printed and
-    logged. Each sub-pipeline is a suite, and a cell has the name of its
-    matrix in its class. Nodes that are not selected are not in the file.
+    `started` is in ISO 8601. `properties` are those of the run, by name. `write(tree)` writes the XML, and
+    `log_tail(node, attempt)` returns the last lines of what an attempt printed and logged. Each sub-pipeline is a
+    suite, and a cell has the name of its matrix in its class. Nodes that are not selected are not in the file.
     """
 
     record: RunRecord
-    facts: RunFacts
+    started: str
+    host: str
+    properties: Mapping[str, str]
     write: Callable[[ElementTree[Element]], object]
     log_tail: Callable[[str, int], Sequence[str]]
     name: str = "of test cases"
@@ -89,7 +82,7 @@ class JUnitFile:
         root = Element("testsuites", name=self._top)
         for suite in suites.values():
             _count(suite, suite)
-            suite.attrib |= {"timestamp": self.facts.started, "hostname": _text(self.facts.host) or "localhost"}
+            suite.attrib |= {"timestamp": self.started, "hostname": _text(self.host) or "localhost"}
             if suite.get("name") == self._top:
                 suite.insert(0, self._properties())
             root.append(suite)
@@ -109,7 +102,7 @@ class JUnitFile:
 
     def _properties(self) -> Element:
         counts = self.record.counts()
-        of_run = {**self.facts.properties, **{f"nodes.{status}": str(number) for status, number in counts.items()}}
+        of_run = {**self.properties, **{f"nodes.{status}": str(number) for status, number in counts.items()}}
         properties = Element("properties")
         for name, value in of_run.items():
             SubElement(properties, "property", name=name, value=_text(value))

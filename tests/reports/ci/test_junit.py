@@ -15,11 +15,12 @@ from made_run import ERROR, EVENTS, HOSTILE, pipeline, record_of
 from nfrun.core.errors import Cause
 from nfrun.core.events import Event, NodeCancelled, NodeFailed, NodeRetrying, RunFinished, RunStarted
 from nfrun.core.values import replace
-from nfrun.reports.ci.junit import JUnitFile, RunFacts
+from nfrun.reports.ci.junit import JUnitFile
 
 # The schema of Jenkins' xUnit plug-in, under the MIT license, as pytest tests its own files with.
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).with_name("junit-10.xsd")))
-FACTS = RunFacts("2026-11-26T20:15:00+00:00", "ci-1", {"run": "42-20261126-201500", "param.country": HOSTILE})
+STARTED = "2026-11-26T20:15:00+00:00"
+PROPERTIES = {"run": "42-20261126-201500", "param.country": HOSTILE}
 
 
 def written(tmp_path: Path, events: list[Event] = EVENTS, name: str = "shop") -> Path:
@@ -32,7 +33,7 @@ def written(tmp_path: Path, events: list[Event] = EVENTS, name: str = "shop") ->
     def log_tail(node: str, attempt: int) -> list[str]:
         return [f"stdout | {node} {attempt}", HOSTILE]
 
-    report = JUnitFile(record, FACTS, write, log_tail)
+    report = JUnitFile(record, STARTED, "ci-1", PROPERTIES, write, log_tail)
     for event in events:
         if isinstance(event, report.event_types):
             report.event(event)
@@ -140,7 +141,7 @@ def test_properties_and_logs(found: etree._Element) -> None:
     assert properties["nodes.reused"] == "1"
     assert properties["param.country"].startswith("\\x1b[31m\\x00\\ufffe</failure>")
     assert case(found, "fit@rf").findtext("system-out").startswith("stdout | fit@rf 1\n\\x1b[31m\\x00")
-    assert [suite.get("timestamp") for suite in found.iter("testsuite")] == [FACTS.started] * 2
+    assert [suite.get("timestamp") for suite in found.iter("testsuite")] == [STARTED] * 2
 
 
 def test_a_check_of_a_node_that_may_fail_fails_nothing(tmp_path: Path) -> None:
