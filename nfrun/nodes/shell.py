@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.map_spec import MapForm, MapSpec
-from nfrun.core.pipeline import FOLDER, TABLE, NodeSpec, ending_of, form_of
+from nfrun.core.pipeline import FOLDER, LAST_SECTIONS, TABLE, NodeSpec, ending_of, form_of
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.arguments import check_names
 from nfrun.nodes.base import NamedFiles, NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
 from nfrun.nodes.text_facts import script_facts
+from nfrun.nodes.texts.script_words import reads_of_variables, without_comments
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.processes.process_tree import describe_exit, wait_group_exit
 from nfrun.system.threads import start_timer
@@ -43,8 +46,6 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     if node.map is not None:
         yield from _check_map(node.map)
     if "NFRUN_" in node.body:
-        from nfrun.nodes.script_variables import check_variables
-
         yield from check_variables(node)
 
 
@@ -371,3 +372,48 @@ RUN = Kind(
     code=Code(key=_key_inputs, facts=_code_facts),
     maps=Maps(lambda node, lookup: MapForm(), call_piece, join=join_pieces),
 )
+
+
+# Variables of nfrun that a script reads although its node does not have them: the shell takes them as empty. A name
+# counts wherever a shell, awk, Python or the like would read it, also in single quotes (`bash -c '$NFRUN_INPUT_x'`).
+# Comments, names with a default and names that the script sets do not.
+_OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
+_AT_THE_END = ("NFRUN_STATUS", "NFRUN_FAILED", "NFRUN_REPORT")  # of nodes under `on_failure` and `finally`
+_PASSED = ("NFRUN_INPUT_", "NFRUN_WITH_", "NFRUN_OUTPUT_")
+_SET = re.compile(
+    r"(?<![\w${#!])(?<!printenv )(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII
+)  # by `=`, `for` or `read`
+
+
+def check_variables(node: NodeSpec) -> Iterator[Problem]:
+    """Yield an error for each place where the script of a node reads such a variable."""
+    outputs = [f"NFRUN_OUTPUT_{name}" for name in node.own_outputs]
+    inputs = [f"NFRUN_INPUT_{item.name}" for item in node.inputs]
+    values = [f"NFRUN_WITH_{name}" for name in node.with_]
+    known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
+    code = without_comments(node.body)
+    units = [f"NFRUN_{name.upper()}" for name in node.amounts]
+    ours = [*_OURS, *units, *(_AT_THE_END if node.section in LAST_SECTIONS else ())]
+    has = {*known, *ours, *_SET.findall(code)}
+    for name, start, has_default in reads_of_variables(code):
+        # If it ends so, more of the name follows, as in `eval`.
+        if has_default or name in has or not name.startswith("NFRUN_") or name.endswith("_"):
+            continue
+        guess = _meant(name, known, ours)
+        if not guess and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT", *_AT_THE_END)):
+            continue  # a variable of the user's
+        message = f"the script reads ${ellipsize(name)}, which is not set for this node"
+        hint = f"did you mean ${guess}?" if guess else f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
+        if name.startswith("NFRUN_INPUT_") and not guess and node.section not in LAST_SECTIONS:  # those have no inputs
+            rest = ellipsize(name.removeprefix("NFRUN_INPUT_"))
+            hint = f"to read a node '{rest}': inputs: {rest}" if not inputs else f"{hint}; or add '{rest}' to 'inputs'"
+        if name in _AT_THE_END:
+            hint = f"nodes under {' and '.join(LAST_SECTIONS)} have it"
+        yield Problem(("run",), message, hint, counts=True, start=start, length=len(name))
+
+
+def _meant(name: str, known: Sequence[str], ours: Sequence[str]) -> str | None:
+    """Return the variable of the same sort that is meant, if one is likely."""
+    prefix = next((prefix for prefix in _PASSED if name.startswith(prefix)), "NFRUN_")
+    names = {n.removeprefix(prefix): n for n in (*known, *ours) if n.startswith(prefix)}
+    return names.get(closest_match(name.removeprefix(prefix), names) or "") if name != "NFRUN_OUTPUT" else None
