@@ -69,8 +69,8 @@ create table tables (
 ) without rowid;
 pragma user_version = {VERSION};
 """
-# The number of a line is that of its run, and behind it 24 bits for its place in the run. So is that of the next line.
 _MOST_TEXTS = 200  # by which lines are chosen: SQLite refuses a condition with many more
+# The number of a line is that of its run, and behind it 24 bits for its place in the run.
 _PLACES = 24
 _OF_RUN = f"lines.id >= ref << {_PLACES} and lines.id < (ref + 1) << {_PLACES}"
 # The home of a line with a result is the run in which the node ran, and that of any other line is null. Of several

@@ -211,7 +211,7 @@ def _runs(work: WorkDir) -> HealthCheck:
         text += f"; the history does not have {_named(unread)}, so that nothing of it is reused"
         return HealthCheck("runs", NOTE, text, "'nfrun clean' removes what no run needs", facts)
     if killed:
-        text += f"; {_named([folder.name for folder in killed])} {_are(killed, 'was', 'were')} killed"
+        text += f"; {_named([folder.name for folder in killed])} {'was' if len(killed) == 1 else 'were'} killed"
         text += f" and left {format_count(len(left), 'unfinished file')} ({format_size(_bytes(left))})" if left else ""
         return HealthCheck("runs", OK if not left else NOTE, text, "'nfrun clean' removes them" if left else "", facts)
     return HealthCheck("runs", OK, text, "", facts)
@@ -220,10 +220,6 @@ def _runs(work: WorkDir) -> HealthCheck:
 def _named(runs: Sequence[str]) -> str:
     numbers = [str(run_number(run) or run) for run in runs]
     return f"run{'s' if len(runs) > 1 else ''} {shortened(numbers, _MOST_LISTED)}"
-
-
-def _are(things: Sequence[object], one: str = "is", many: str = "are") -> str:
-    return one if len(things) == 1 else many
 
 
 def _unfinished(folder: Path) -> Iterable[Path]:

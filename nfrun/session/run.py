@@ -315,9 +315,8 @@ class Run:
         self._instances.close_all()
         self._logs.close()
         self._dispatcher.close()
-        for (
-            open_map
-        ) in self._attempts.open_maps.values():  # of nodes that were cancelled: the next run goes on from them
+        # Of nodes that were cancelled: the next run goes on from them.
+        for open_map in self._attempts.open_maps.values():
             with suppress(Exception):
                 open_map.close()
         self._store.close()

@@ -153,9 +153,9 @@ def told(here: Here, folder: Path, command: str = "validate") -> str:
         ("with: {text: '{text}'}", "3:12: 'toy.row' is called for each row of an input"),
         (
             "with: {text: 'a {txet}'}, map: rows",
-            "3:56: 'toy.row' names the column 'txet', which 'rows' does not have",
+            "3:53: 'toy.row' names the column 'txet', which 'rows' does not have",
         ),
-        ("with: {text: [1, {b: 'a {txet}'}]}, map: rows", "3:64: 'toy.row' names the column 'txet'"),
+        ("with: {text: [1, {b: 'a {txet}'}]}, map: rows", "3:61: 'toy.row' names the column 'txet'"),
         ("with: {text: '{{text}}'}, map: rows", "3:53: 'text' names no column of 'rows': each row would get the same"),
         (
             "with: {text: '{text}'}, map: {over: rows, by: text}",
