@@ -37,11 +37,6 @@ class Results:
         self.records = list(records)
         self._place()
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Add records behind the others."""
-        self.records += records
-        self._place()
-
     def find(self, keys: pa.FixedSizeBinaryArray) -> pa.Array:
         """Return the position of the result of each key, null if there is none. Reads and checks the results found.
 
