@@ -19,20 +19,20 @@ import nfrun
 # A package may import those on the lines before its own. It has so many lines of Python at most: who needs more takes
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
-core 3998
-system 3881
-tables 7257
-code 6731
-rows 2727
-nodes 6729
-pipeline_file 6922
-engine 4120
-cluster 3363
-history 6216
-reports 3461
-lookback 4175
-session 4326
-cli 2504
+core 3928
+system 3671
+tables 6790
+code 6362
+rows 2684
+nodes 6573
+pipeline_file 6606
+engine 3987
+cluster 3205
+history 6090
+reports 3440
+lookback 4147
+session 4210
+cli 2298
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two
