@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from nfrun.code.function_lookup import FunctionLookup, LookupResult
 from nfrun.code.signatures import ClassSignature, Signature
@@ -17,6 +18,9 @@ from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.base import NodeError
+
+if TYPE_CHECKING:
+    import ast
 
 _ANY = ("Any", "typing.Any", "object")  # annotations that admit a table, too
 _VALUE = "value"
@@ -298,6 +302,8 @@ _BATCHES = {
 
 def _form_of(text: str) -> str:
     """Return `value` or the form of batches for an annotation, "" if it tells neither."""
+    import ast  # only mapped nodes need it
+
     try:
         return _of_annotation(ast.parse(text, mode="eval").body)
     except SyntaxError:
@@ -305,28 +311,26 @@ def _form_of(text: str) -> str:
 
 
 def _of_annotation(node: ast.expr) -> str:
+    import ast
+
     if isinstance(node, ast.Constant):
         return _VALUE if node.value is None else _form_of(node.value) if isinstance(node.value, str) else ""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _of_union([node.left, node.right])
     if isinstance(node, ast.Subscript):
-        name = _last(node.value)
+        name = ast.unparse(node.value).rpartition(".")[2]
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         if name in ("Optional", "Union"):
             return _of_union(parts)
-        if name == "Annotated":
-            return _of_annotation(parts[0])
-        return _of_annotation(node.value)
-    text, last = ast.unparse(node), _last(node)
+        return _of_annotation(parts[0] if name == "Annotated" else node.value)
+    text = ast.unparse(node)
+    last = text.rpartition(".")[2]
     return _BATCHES.get(text) or _BATCHES.get(last, "") or (_VALUE if last in _VALUES else "")
-
-
-def _last(node: ast.expr) -> str:
-    """Return the name behind the last dot of an expression."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _of_union(parts: Sequence[ast.expr]) -> str:
     """Return what all parts are that are not None, "" if they differ."""
+    import ast
+
     kinds = {_of_annotation(part) for part in parts if not (isinstance(part, ast.Constant) and part.value is None)}
     return kinds.pop() if len(kinds) == 1 else ""

@@ -467,7 +467,7 @@ def _zone_problem(name: str) -> tuple[str, str] | None:
     what = f"there is no time zone '{ellipsize(name)}'"
     if not known:
         return f"{what} on this machine, which has none", "install the names of zones: pip install tzdata"
-    return what, did_you_mean(name, known, "write its name as in Europe/Berlin")
+    return what, did_you_mean(name.replace(" ", "_"), known, "write its name as in Europe/Berlin")
 
 
 def with_plugins(found: Findings, nodes: dict[str, NodeSpec]) -> None:

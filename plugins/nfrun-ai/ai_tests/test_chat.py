@@ -170,7 +170,7 @@ def test_columns_that_are_not_there_are_told_before_the_run(tmp_path: Path, monk
         nfrun.load(file).plan()
     (found,) = raised.value.problems
     line = file.read_text(encoding="utf-8").splitlines()[found.span.line - 1]
-    assert line[found.span.column - 1 :] == "{questoin}'"
+    assert line[found.span.column - 1 :] == "'Q: {questoin}'"
     assert found.message == "'ai.chat' names the column 'questoin', which 'questions' does not have"
     assert found.hint == "did you mean 'question'?"
 
