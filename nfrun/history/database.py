@@ -228,7 +228,7 @@ class Database(DatabaseFile):
         text = json.dumps(found)
         values = what, sql_text(name), text, _checksum(f"{what} {name}", text)
         with suppress(OSError, HandoffError):
-            if not self._has_wal:  # which takes no sync
+            if not self._is_writing:  # else a WAL is there already, or a durable run writes
                 self.begin_writing(fsync=False)
             with self.writing() as db:
                 db.execute("insert or replace into kept values (?, ?, ?, ?)", values)

@@ -56,7 +56,7 @@ class DatabaseFile(ABC):
         self._db: sqlite3.Connection | None = None
         self._opened_file = (0, 0)
         self._is_told = False  # that it was put aside
-        self._has_wal = False
+        self._is_writing = False  # `begin_writing` was called since it was opened
 
     @abstractmethod
     def _make_tables(self, db: sqlite3.Connection) -> None:
@@ -69,11 +69,11 @@ class DatabaseFile(ABC):
         with self._lock:
             if self._db is not None:
                 with suppress(sqlite3.Error):
-                    if self._has_wal:
+                    if self._is_writing:
                         self._db.execute("pragma busy_timeout = 0")
                         self._db.execute("pragma journal_mode = delete").fetchall()
                 self._db.close()
-            self._db, self._has_wal = None, False
+            self._db, self._is_writing = None, False
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of the answer. A damaged database is put aside first, and has none."""
@@ -107,7 +107,7 @@ class DatabaseFile(ABC):
         mode = "delete" if mount_of(self.path.parent).is_network else "wal"
         with self._lock:
             try:
-                self._has_wal = mode == "wal"
+                self._is_writing = True
                 with suppress(sqlite3.OperationalError):  # somebody is in the way, or the file system cannot do it
                     self._opened().execute(f"pragma journal_mode = {mode}").fetchall()
                 self._opened().execute(f"pragma synchronous = {'full' if fsync else 'normal'}")
@@ -171,7 +171,7 @@ class DatabaseFile(ABC):
             raise _of_system(self.path, number) from None
         import sqlite3
 
-        self._has_wal = False
+        self._is_writing = False
         self.close()
         if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):  # a bug
             raise error

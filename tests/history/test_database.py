@@ -467,6 +467,16 @@ def test_on_a_network_file_system_there_is_no_wal(trial: Trial, monkeypatch: pyt
         journal.close()
 
 
+def test_a_durable_run_on_a_network_file_system_stays_durable(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_file, "mount_of", lambda path: Mount("/", "nfs4"))
+    with trial.database() as found:
+        found.begin_writing(fsync=True)
+        read, keep = found.kept("timings", "p.yaml")
+        keep({"took": {"a": 1}})
+        assert read() == {"took": {"a": 1}}
+        assert found._opened().execute("pragma synchronous").fetchone() == (2,)  # full
+
+
 SAVES = """
 import sys
 from pathlib import Path

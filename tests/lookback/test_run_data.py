@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -136,20 +137,20 @@ def test_the_end_of_a_long_log_says_that_there_is_more(tmp_path: Path, lines: in
     assert (log["tail"], log["more"]) == ([f"line {number}" for number in range(lines - 20, lines)], more)
 
 
+def keep_plan(kept: Kept, folder: Path, pipeline: Pipeline) -> None:
+    """Write the plan of the run with this folder."""
+    on, plan = Circumstances(slots=2), plan_of(pipeline, slots=2)
+    with closing(Database(kept.work, print)) as database:
+        write_run_plan(database, folder.name, pipeline, plan, on, executors={})
+
+
 def test_a_run_under_way_says_what_it_waits_for(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     at = {"started": 0.0, "duration": 1.0, "attempts": 1, "times": (0, 1_000_000, 0)}
     with kept.running(1, at=time.time() - 2, nodes=[finished("a", **at)]) as folder:
         nodes = {name: NodeSpec(name, "sql", "", (), {}, (), needs, {}) for name, needs in (("a", ()), ("b", ("a",)))}
         pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {})
-        write_run_plan(
-            Database(kept.work, print),
-            folder.name,
-            pipeline,
-            plan_of(pipeline, slots=2),
-            Circumstances(slots=2),
-            executors={},
-        )
+        keep_plan(kept, folder, pipeline)
         document = data(kept.work.path)
     found = by_id(document)["b"]
     assert (found["status"], found["started"], found["because"]) == ("not_ended", 1.0, "it is under way")
@@ -264,14 +265,7 @@ def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp
     pipeline = Pipeline(
         "p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {}, **last, disabled={"off": "why"}, disabled_nodes=off
     )
-    write_run_plan(
-        Database(kept.work, print),
-        folder.name,
-        pipeline,
-        plan_of(pipeline, slots=2),
-        Circumstances(slots=2),
-        executors={},
-    )
+    keep_plan(kept, folder, pipeline)
     document = data(kept.work.path)
     path = document["run"]["critical_path"]
     assert (path["nodes"], path["seconds"]) == (["b"], 3.0)
