@@ -24,7 +24,7 @@ system 3671
 tables 6790
 code 6362
 rows 2684
-nodes 6577
+nodes 6576
 pipeline_file 6606
 engine 3987
 cluster 3205
