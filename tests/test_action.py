@@ -164,8 +164,9 @@ def test_a_mistake_in_the_file_is_told_and_nothing_is_saved(start: Start) -> Non
 
 
 def test_an_earlier_run_is_not_taken_for_that_of_a_mistake(start: Start) -> None:
+    """Not even one of the same second: what is new has a higher number, and clocks are not asked."""
     repository = Repository()
-    start(repository, upload="false")
+    assert start(repository, upload="false").outputs["run"] == "1"
     wrong = start(repository, pipeline="nodes: {a: {python: steps:nothing}}", upload="false")
     assert wrong.outputs["status"] == ""
     assert len(repository.cache) == 1
