@@ -178,6 +178,7 @@ def main(
     parser.add_argument("--seed", type=int, default=0, help="what chance is drawn from")
     parser.add_argument("--only", type=int, help="the number of the one trial to repeat")
     parser.add_argument("--jobs", type=int, default=1, help="how many trials run at once")
+    parser.add_argument("--inside", type=Path, help="a folder for the folders of runs, as on a network file system")
     parser.add_argument("--leave", type=Path, help="a folder for what trials that failed leave")
     for name, (usual, what) in options.items():
         parser.add_argument(f"--{name}", type=float, default=usual, help=f"{what} (usually {usual:g})")
@@ -188,7 +189,7 @@ def main(
     measured: dict[str, list[float]] = {}
     wrong = 0
     temporary = tempfile.TemporaryDirectory
-    with temporary(prefix="nfrun-faults-") as scratch, temporary(prefix="nfrun-logs-") as logs:
+    with temporary(prefix="nfrun-faults-", dir=given.inside) as scratch, temporary(prefix="nfrun-logs-") as logs:
         own = {name: getattr(given, name) for name in options}
         prepared = prepare(Setting(Path(scratch, "prepared"), random.Random(given.seed), own))
         wanted = given.trials or (every(prepared) if every else trials)
