@@ -36,7 +36,7 @@ x: {matrix: fold, run: x, files: ["${{ matrix.fold }}"]}
 4:37: this is no name of a file: 0
 
 x: {matrix: m, sql: select 1 as a, checks: [{rows: "${{ matrix.m.id }}"}]}
-4:54: 'rows' must be a whole number, or a mapping with min and max (for example rows: 5, or rows: {min: 1})
+4:54: 'rows' must be a whole number, or {min, max} with min <= max (for example rows: 5, or rows: {min: 1})
 
 x: {matrix: m, read: "${{ matrix.m.id }}.foo"}
 4:24: the ending of this file does not tell its format (known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv})

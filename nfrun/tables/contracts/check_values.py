@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from nfrun.core.text import ellipsize
 from nfrun.system.units import parse_duration
 
 Steps = tuple[str | int, ...]
@@ -18,7 +17,16 @@ _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 def value_problems(kind: str, value: Any) -> Iterator[Problem]:
     """Yield the problems of the value of a check, which holds no expressions."""
-    yield from _FORMS[kind](value)
+    wanted, hint, is_right = _FORMS[kind]
+    if kind not in _OF_COLUMNS:
+        if not is_right(value):
+            yield (), f"'{kind}' must be {wanted}", hint
+    elif not isinstance(value, Mapping) or not value:
+        yield (), f"'{kind}' must be a mapping of columns", hint
+    else:
+        for name, item in value.items():
+            if not is_right(item):
+                yield (name,), f"each column under '{kind}' must have {wanted}", hint
 
 
 def reference_of(text: str) -> tuple[str, str]:
@@ -29,133 +37,77 @@ def reference_of(text: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _rows(value: Any) -> Iterator[Problem]:
-    example = "for example rows: 5, or rows: {min: 1}"
-    if isinstance(value, Mapping):
-        yield from _limits((), value, example)
-        for key, limit in value.items():
-            if key in ("min", "max") and not _is_count(limit):
-                yield (key,), f"'{key}' must be a whole number, at least 0", ""
-    elif not _is_count(value):
-        yield (), "'rows' must be a whole number, or a mapping with min and max", example
-
-
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _limits(steps: Steps, value: Mapping[str, Any], example: str) -> Iterator[Problem]:
-    """Yield the problems of a mapping with `min` and `max`: other keys, wrong values, a wrong order."""
-    for key in value:
-        if key not in ("min", "max"):
-            yield (*steps, key), f"'{ellipsize(str(key))}' is neither min nor max", example
-    low, high = value.get("min"), value.get("max")
-    try:
-        if low is not None and high is not None and low > high:
-            yield (*steps, "max"), f"'max' is below 'min': {high} and {low}", "no value is within"
-    except TypeError:
-        yield (*steps, "max"), "'min' and 'max' must both be numbers or both be texts", ""
-    if not value:
-        yield steps, "it has neither min nor max", example
+def _is_rows(value: Any) -> bool:
+    return _is_count(value) or (_is_range(value) and all(map(_is_count, value.values())))
 
 
-def _names(kind: str) -> Callable[[Any], Iterator[Problem]]:
-    def check(value: Any) -> Iterator[Problem]:
-        names = [value] if isinstance(value, str) else value
-        if not isinstance(names, list) or not names:
-            yield (), f"'{kind}' must be a column or a list of columns", f"for example {kind}: [a, b]"
-            return
-        for i, name in enumerate(names):
-            steps: Steps = () if names is not value else (i,)
-            if not isinstance(name, str) or not name:
-                yield steps, "the name of a column is a text", "put it in quotes" if isinstance(name, int) else ""
-            elif name in names[:i]:
-                yield steps, f"'{kind}' has '{ellipsize(name)}' twice", ""
-
-    return check
+def _is_range(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value or not value.keys() <= {"min", "max"}:
+        return False
+    first, *_ = limits = list(value.values())
+    are_numbers = all(isinstance(limit, int | float) and not isinstance(limit, bool) for limit in limits)
+    are_of_one_kind = are_numbers or all(isinstance(limit, str) for limit in limits)
+    return are_of_one_kind and bool(value.get("min", first) <= value.get("max", first))
 
 
-def _columns(kind: str, example: str, check: Callable[[Steps, Any], Iterator[Problem]]) -> Any:
-    """Return the check of a mapping from columns to values of one form."""
-
-    def of_mapping(value: Any) -> Iterator[Problem]:
-        if not isinstance(value, Mapping) or not value:
-            yield (), f"'{kind}' must be a mapping of columns", f"for example {kind}: {example}"
-            return
-        for name, item in value.items():
-            yield from check((name,), item)
-
-    return of_mapping
+def _are_names(value: Any) -> bool:
+    names = [value] if isinstance(value, str) else value
+    is_list = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
+    return is_list and 0 < len(names) == len(set(names))
 
 
-def _enum(steps: Steps, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, list):
-        yield steps, f"the values of '{ellipsize(str(steps[0]))}' must be a list", "for example enum: {status: [a, b]}"
-        return
-    for i, item in enumerate(value):
-        if isinstance(item, list | Mapping):
-            yield (*steps, i), "a value must be a text, a number, true or false", ""
+def _are_values(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(item, list | Mapping) for item in value)
 
 
-def _range(steps: Steps, value: Any) -> Iterator[Problem]:
-    example = "for example range: {amount: {min: 0, max: 100}}"
-    if not isinstance(value, Mapping):
-        yield steps, f"the range of '{ellipsize(str(steps[0]))}' must be a mapping with min and max", example
-        return
-    yield from _limits(steps, value, example)
-    for key, limit in value.items():
-        if key in ("min", "max") and (isinstance(limit, bool) or not isinstance(limit, int | float | str)):
-            yield (*steps, key), f"'{key}' must be a number or a text", "a date is an ISO text: '2024-01-31'"
-
-
-def _match(steps: Steps, value: Any) -> Iterator[Problem]:
+def _is_pattern(value: Any) -> bool:
     if not isinstance(value, str) or not value:
-        yield steps, "a pattern must be a text", "for example match: {email: '^[^@]+@[^@]+$'}"
-        return
+        return False
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
         pc.match_substring_regex(pa.array([""]), value)
-    except pa.ArrowInvalid as error:
-        why = str(error).removeprefix("Invalid regular expression: ")
-        yield steps, f"{value!r} is not a regular expression of RE2: {ellipsize(why, 100)}", ""
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
-def _references(steps: Steps, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, str) or _REFERENCE.fullmatch(value) is None:
-        shown = f"'{ellipsize(value)}'" if isinstance(value, str) else "this"
-        yield steps, f"{shown} does not say which column of which node", "write node(column), such as customers(id)"
-
-
-def _fresh(steps: Steps, value: Any) -> Iterator[Problem]:
+def _is_age(value: Any) -> bool:
     try:
-        if isinstance(value, bool) or parse_duration(str(value)) <= 0:
-            raise ValueError(value)
+        return not isinstance(value, bool) and parse_duration(str(value)) > 0
     except ValueError:
-        shown = ellipsize(str(value).lower() if isinstance(value, bool) else str(value))
-        yield steps, f"'{shown}' is no age", "write 12h, 1d or 30d; at most a year"
+        return False
 
 
-def _sql(value: Any) -> Iterator[Problem]:
-    if not isinstance(value, str) or not value.strip():
-        yield (), "'sql' must be a query", "for example sql: select * from this where paid > amount"
+def _is_text_like(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _python(value: Any) -> Iterator[Problem]:
-    if not isinstance(value, str) or not _FUNCTION.fullmatch(value):
-        yield (), "'python' must be a function", "write module:function, such as checks:balanced"
-
-
-_FORMS: Mapping[str, Callable[[Any], Iterator[Problem]]] = {
-    "rows": _rows,
-    "unique": _names("unique"),
-    "not_null": _names("not_null"),
-    "enum": _columns("enum", "{status: [a, b]}", _enum),
-    "range": _columns("range", "{amount: {min: 0}}", _range),
-    "match": _columns("match", "{email: '@'}", _match),
-    "references": _columns("references", "{customer_id: customers(id)}", _references),
-    "fresh": _columns("fresh", "{updated: 1d}", _fresh),
-    "sql": _sql,
-    "python": _python,
+_NAMES = "a column, or a list of different columns"
+_OF_COLUMNS = ("enum", "range", "match", "references", "fresh")  # whose value has one of this form for each column
+# By check: what its value must be, a hint, and whether a value is so.
+_FORMS: Mapping[str, tuple[str, str, Callable[[Any], bool]]] = {
+    "rows": ("a whole number, or {min, max} with min <= max", "for example rows: 5, or rows: {min: 1}", _is_rows),
+    "unique": (_NAMES, "for example unique: [a, b]", _are_names),
+    "not_null": (_NAMES, "for example not_null: [a, b]", _are_names),
+    "enum": ("a list of texts, numbers, true or false", "for example enum: {status: [a, b]}", _are_values),
+    "range": (
+        "min or max, or both with min <= max, as numbers or ISO texts",
+        "for example range: {amount: {min: 0, max: 100}}",
+        _is_range,
+    ),
+    "match": ("a regular expression of RE2", "for example match: {email: '^[^@]+@[^@]+$'}", _is_pattern),
+    "references": ("a column of a node", "write node(column), such as customers(id)", _is_text_like(_REFERENCE)),
+    "fresh": ("an age, at most a year", "write 12h, 1d or 30d", _is_age),
+    "sql": (
+        "a query",
+        "for example sql: select * from this where paid > amount",
+        _is_text_like(re.compile(r"(?s).*\S.*")),
+    ),
+    "python": ("a function", "write module:function, such as checks:balanced", _is_text_like(_FUNCTION)),
 }

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -15,10 +12,8 @@ from nfrun.tables.contracts.type_names import DECIMALS, OTHERS, TypeName, parse_
 from nfrun.tables.json_values import is_bytes
 from nfrun.tables.plain_arrays import held_type, is_list, is_text
 
-# Names of UTC, known also on a machine without a database of time zones. `Etc/` may stand in front.
-_UTC = ("UTC", "Z", "ZULU", "UCT", "UNIVERSAL", "GMT", "GREENWICH")
-_WEEKS = 70 * 52  # from 1970, in which two zones are compared
-
+# Names of UTC. `Etc/` may stand in front.
+_UTC = ("UTC", "Z", "ZULU", "UCT", "UNIVERSAL", "GMT", "GREENWICH", "+00:00", "-00:00", "+0000", "+00")
 
 _FAMILIES: dict[str, Callable[[pa.DataType], bool]] = {
     "integer": pt.is_integer,
@@ -69,27 +64,9 @@ def matches(name: TypeName, type_: pa.DataType) -> bool:
     return same_kind and (name.name != "fixed_size_list" or type_.list_size == name.arguments[0])
 
 
-@cache
 def is_same_zone(one: str, other: str) -> bool:
-    """Return whether two time zones are one under two names: with the same offsets from UTC since 1970."""
-    if one == other:
-        return True
-    try:
-        first, second = _zone(one), _zone(other)
-    except (KeyError, ValueError, OSError):  # this machine does not know it
-        return False
-    start = datetime(1970, 1, 1, tzinfo=UTC)
-    weeks = (start + timedelta(weeks=week) for week in range(_WEEKS))
-    return all(at.astimezone(first).utcoffset() == at.astimezone(second).utcoffset() for at in weeks)
-
-
-def _zone(name: str) -> tzinfo:
-    """Return a time zone. Raises KeyError, ValueError, OSError if it is not known."""
-    if name.upper().removeprefix("ETC/") in _UTC:
-        return UTC
-    with suppress(ValueError):
-        return datetime.fromisoformat(f"1970-01-01T00:00{name}").tzinfo or UTC  # an offset
-    return ZoneInfo(name)
+    """Return whether two time zones are one under two names. Only UTC has several here."""
+    return one == other or all(zone.upper().removeprefix("ETC/") in _UTC for zone in (one, other))
 
 
 def with_columns_of(schema: Mapping[str, str], table: pa.Table) -> pa.Table:
