@@ -278,8 +278,8 @@ def test_the_html_of_a_result_has_the_first_rows_of_outputs_escaped(tmp_path: Pa
     b = nfrun.Pipeline("x", folder=tmp_path)
     b.sql("a", "select range as n, '<b>' || range as \"<i>\" from range(9)")
     html = b.run()._repr_html_()
-    assert ">&lt;b&gt;4</td>" in html and ">&lt;i&gt;</th>" in html
-    assert "<i>" not in html and "&lt;b&gt;5" not in html
+    assert "&lt;b&gt;4\n" in html and "   &lt;i&gt;\n" in html
+    assert "<i>" not in html and "<b>" not in html
 
 
 def test_a_given_table_is_checked_as_the_file_says(file: Path) -> None:

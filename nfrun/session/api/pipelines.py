@@ -20,7 +20,7 @@ from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.validate import validate_file
 from nfrun.session.api.errors import ProgramMessages, errors_for_programs
 from nfrun.session.api.given import GivenInputs, plain_params
-from nfrun.session.api.results import Result
+from nfrun.session.api.results import Result, as_html
 from nfrun.session.options import PlanOptions, RunOptions
 from nfrun.session.run import Program, Run
 from nfrun.session.run_setup import known_checks, run_in_program, set_up_run
@@ -272,6 +272,4 @@ class Plan:
         return f"<plan of {self._planned.pipeline.name}: {runs} of {count} nodes would run>"
 
     def _repr_html_(self) -> str:
-        from nfrun.session.api.html import plan_html
-
-        return plan_html(self._planned)
+        return as_html(str(self))

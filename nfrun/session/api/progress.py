@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextvars
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 from nfrun.core.events import Event
+from nfrun.core.text import escape_controls, shortened
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.run import Run
 
 _SECONDS = 0.3  # between two updates, and before the first one
+_MOST_RUNNING = 8
 
 
 def progress_reporters(progress: bool | None, run: Run) -> Iterator[Reporter]:
@@ -40,7 +42,7 @@ def _is_notebook() -> bool:
 
 
 class NotebookProgress:
-    """A reporter that shows a bar and the running nodes below a cell, and at the end one line."""
+    """A reporter that shows the running nodes on one line below a cell, and at the end the last line of the run."""
 
     name = "in the notebook"
     interval = _SECONDS
@@ -57,26 +59,20 @@ class NotebookProgress:
 
     def tick(self) -> None:
         """Show how many nodes have ended, and which are running."""
-        from nfrun.session.api.html import progress_html
-
-        record = self._record
-        running = ", ".join([*record.running][:8])
-        self._show(progress_html(record), f"{record.pipeline.name}: running {running}")
+        counts = self._record.stage_counts
+        done, nodes = sum(each.ended for each in counts), sum(each.nodes for each in counts)
+        running = shortened([*self._record.running], _MOST_RUNNING)
+        self._context.run(self._show, f"{self._record.pipeline.name}: {done} of {nodes} nodes, running {running}")
 
     def close(self) -> None:
         """Show the last line in place of the progress, if there was any."""
         if self._handle is not None:
-            from nfrun.session.api.html import line_html
+            self._context.run(self._show, last_line(self._record))
 
-            line = last_line(self._record)
-            self._show(line_html(line), line)
-
-    def _show(self, html: str, text: str) -> None:
-        self._context.run(self._display, {"text/html": html, "text/plain": text})
-
-    def _display(self, forms: Mapping[str, str]) -> None:
+    def _show(self, line: str) -> None:
+        form = {"text/plain": escape_controls(line)}
         if self._handle is None:
             display: Any = import_module("IPython.display").display  # a kernel has it; nfrun does not depend on it
-            self._handle = display(forms, raw=True, display_id=True)
+            self._handle = display(form, raw=True, display_id=True)
         else:
-            self._handle.update(forms, raw=True)
+            self._handle.update(form, raw=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from html import escape
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,9 @@ from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Error, NotRecorded, UsageError
 from nfrun.core.events import Frame
 from nfrun.core.pipeline import TABLE, Gather, NodeSpec, OutputId, column_type
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import closest_match, ellipsize, escape_controls, shortened
 from nfrun.core.values import frozen, replace
+from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import NodeRecord
 from nfrun.session.api.calls import shown_file
@@ -23,9 +26,10 @@ from nfrun.session.run import Run
 
 if TYPE_CHECKING:
     from nfrun.lookback.run_reference import ListedRun
+    from nfrun.reports.printing import Printer
 
 _MOST_LISTED = 8
-_MOST_SHOWN, _MOST_ROWS, _MOST_COLUMNS = 5, 5, 10  # outputs in HTML, rows and columns of each
+_MOST_NODES, _MOST_SHOWN = 30, 5  # nodes that a notebook shows, and outputs and failures
 
 
 @frozen
@@ -48,10 +52,7 @@ class NodeFailure:
         return self.traceback
 
     def _repr_html_(self) -> str:
-        from nfrun.session.api.html import failure_html
-
-        error = f"{self.type}: {self.message}" if self.type else self.message
-        return failure_html(self.node, error, self.traceback)
+        return as_html(self.traceback)
 
 
 @frozen
@@ -267,28 +268,42 @@ class Result(Mapping[str, Any]):
         return f"<run {self.number} of {self._line}>"
 
     def _repr_html_(self) -> str:
-        from nfrun.session.api.html import result_html
+        """Return what a notebook shows: warnings, nodes, failures, first rows of outputs, and the last line."""
+        from nfrun.reports.printing import PlainConsole
 
-        run = self._run.pipeline.name, self.number, self.status, self.took
-        failures = [failure._repr_html_() for failure in self.failures]
-        outputs = {name: self._first_rows(name) for name in islice(self, _MOST_SHOWN)}
-        return result_html(run, self.error, failures, outputs, len(self) - len(outputs), self._record, self.warnings)
+        text = StringIO()
+        out = PlainConsole(text)
+        for warning in self.warnings:
+            out.print(f"warning: {warning}")
+        table = out.new_table()
+        for heading in ("node", "", "took", "rows"):
+            table.add_column(heading)
+        for name, node in islice(self.nodes.items(), _MOST_NODES):
+            table.add_row(name, node.status, format_seconds(node.took), f"{node.rows:,}")
+        out.print(table)
+        if len(self.nodes) > _MOST_NODES:
+            out.print(f"… and {format_count(len(self.nodes) - _MOST_NODES, 'more node')}")
+        if self.error:
+            out.print(self.error)
+        for failure in islice(self.failures, _MOST_SHOWN):
+            out.print(failure.traceback)
+        for name in islice(self, _MOST_SHOWN):
+            self._print_output(out, name)
+        out.print(f"\nrun {self.number} of {self._line}")
+        return as_html(text.getvalue())
 
-    def _first_rows(self, name: str) -> list[list[str]]:
-        """Return the columns of an output and its first rows as texts, without secrets; its path if it is no table."""
-        from nfrun.reports.table_preview import cell_text
+    def _print_output(self, out: Printer, name: str) -> None:
+        from nfrun.reports.table_preview import preview_of, print_preview
 
-        ref = self._record.refs[self._run.pipeline.outputs[name]]
         try:
             found = self[name]
-        except (Error, OSError):
-            return [[ref.schema or ref.type]]
+        except (Error, OSError) as error:
+            out.print(f"{name}: {error}")
+            return
         if isinstance(found, Path):
-            return [[str(found)]]
-        redact, table = self._run.redactor, found.select(range(min(_MOST_COLUMNS, found.num_columns)))
-        rows = [[cell_text(value, redact) for value in row.values()] for row in table.slice(0, _MOST_ROWS).to_pylist()]
-        more = [["…"] * table.num_columns] if found.num_rows > len(rows) else []
-        return [[*map(redact, table.column_names)], *rows, *more]
+            out.print(f"{name}: {found}")
+        else:
+            print_preview(out, name, preview_of(found), None, self._run.redactor)
 
 
 class _Nodes(dict[str, NodeResult]):
@@ -305,3 +320,8 @@ class _Nodes(dict[str, NodeResult]):
 def _output(cell: NodeSpec, name: str) -> OutputId:
     """Return the id of an output of a cell; without a name of its only one."""
     return OutputId(cell.id, name or (cell.outputs[0] if cell.outputs else ""))
+
+
+def as_html(text: str) -> str:
+    """Return a text for a notebook."""
+    return f"<pre>{escape(escape_controls(text))}</pre>"
