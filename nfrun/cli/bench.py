@@ -40,8 +40,7 @@ from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, a
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.last_line import GO_ON
 from nfrun.reports.summary import KEEP_GOING
-from nfrun.session.option_fields import parse_slots
-from nfrun.session.options import BenchOptions
+from nfrun.session.options import BenchOptions, parse_slots
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.processes.process_tree import describe_exit
 from nfrun.system.processes.signals import SIGNALS, cancel_on_signals

@@ -20,8 +20,12 @@ from nfrun import __version__
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
 from nfrun.core.errors import SpecError, UsageError
 from nfrun.core.values import asdict
-from nfrun.session.option_fields import (
+from nfrun.session.options import (
+    BenchOptions,
     Options,
+    PlanOptions,
+    RunOptions,
+    ValidateOptions,
     cache_budget,
     cache_size_option,
     color_option,
@@ -33,7 +37,6 @@ from nfrun.session.option_fields import (
     tells_github,
     work_option,
 )
-from nfrun.session.options import BenchOptions, PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.processes.process_exit import ImmediateExit
 
 if TYPE_CHECKING:

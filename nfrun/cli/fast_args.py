@@ -13,7 +13,7 @@ from typing import Any
 
 from nfrun.cli.commands import execute, find_command, version
 from nfrun.core.values import MISSING, fields
-from nfrun.session.option_fields import plain_words
+from nfrun.session.options import plain_words
 
 
 def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:

@@ -22,7 +22,7 @@ from nfrun.cli.exit_codes import EXIT_OK
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import escape_controls, on_one_line, shortened
-from nfrun.session.option_fields import Options, command_options, declare, parse_path
+from nfrun.session.options import Options, command_options, declare, parse_path
 
 if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, print_json
 from nfrun.core.errors import UsageError
 from nfrun.core.values import KW_ONLY, MISSING
-from nfrun.session.option_fields import (
+from nfrun.session.options import (
     Options,
     color_option,
     command_options,
@@ -30,6 +30,7 @@ from nfrun.session.option_fields import (
     params_option,
     parse_number,
     parse_path,
+    work_option,
 )
 from nfrun.system.std_streams import path_for_stdout, stdout_for_text
 from nfrun.tables.formats import format_of
@@ -67,11 +68,8 @@ class LookOptions(Options):
         help="The pipeline file whose runs are meant. It may also stand first. Default: all runs in the work folder "
         "that is here.",
     )
-    work: Path | None = declare(
-        "--work",
-        parse=partial(parse_path, what="folder"),
-        metavar="DIR",
-        help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
+    work: Path | None = work_option(
+        help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.", group=""
     )
 
 

@@ -15,8 +15,7 @@ from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.database import PREVIEWS
 from nfrun.reports.printing import is_colored, is_plain, printer_on
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.option_fields import tells_github
-from nfrun.session.options import RunOptions, Shown
+from nfrun.session.options import RunOptions, Shown, tells_github
 from nfrun.session.run import Run
 from nfrun.session.run_setup import carry_out, set_up_run
 from nfrun.system.logs.print_capture import capture_prints

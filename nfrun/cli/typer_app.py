@@ -28,7 +28,7 @@ from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
 from nfrun.core.errors import UsageError
 from nfrun.core.text import escape_controls
 from nfrun.core.values import MISSING, Field, fields
-from nfrun.session.option_fields import Options, plain_words, tells_github
+from nfrun.session.options import Options, plain_words, tells_github
 from nfrun.system.std_streams import Messages, prepare_std_streams
 
 _MOST_IN_ONE = 12  # options without headings

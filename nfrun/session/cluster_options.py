@@ -12,8 +12,7 @@ from pathlib import Path
 
 from nfrun.core.errors import UsageError
 from nfrun.history.work_dir import WorkDir
-from nfrun.session.option_fields import parse_address, parse_store
-from nfrun.session.options import ValidateOptions, Where
+from nfrun.session.options import ValidateOptions, Where, parse_address, parse_store
 
 STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
 

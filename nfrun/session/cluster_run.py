@@ -30,8 +30,7 @@ from nfrun.history.work_dir import LOGS, is_ours
 from nfrun.nodes.folders import folder_of, folders_of
 from nfrun.nodes.registry import kind_of
 from nfrun.session.cluster_options import STORE, check_cluster, cluster_address, cluster_store
-from nfrun.session.option_fields import slots_of
-from nfrun.session.options import ValidateOptions
+from nfrun.session.options import ValidateOptions, slots_of
 from nfrun.system.atomic_files import remove
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.system.runtime import cores
@@ -154,7 +153,7 @@ def _config(run: Run, placement: Placement, place: Place) -> HostConfig:
         },
         started=run.started.at,
         folders=folders_of(pipeline.nodes.values()),
-        fsync=run.reuse.fsync,
+        fsync=run.kept.fsync,
         arrow_on_all_cores=placement.arrow_threads > 0,
         grace=run.where.grace,
         packages=tuple(placement.packages),

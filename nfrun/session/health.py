@@ -14,7 +14,7 @@ from nfrun import __version__
 from nfrun.core.errors import UsageError
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import closest_match
-from nfrun.session.option_fields import cache_budget, parse_slots
+from nfrun.session.options import cache_budget, parse_slots
 
 _PACKAGES = ("pyarrow", "duckdb", "numpy", "pandas", "polars", "distributed")
 _VARIABLES = ("NFRUN_ADDRESS", "NFRUN_CACHE_SIZE", "NFRUN_DEBUG", "NFRUN_PROFILE", "NFRUN_STORE")

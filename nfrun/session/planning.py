@@ -15,8 +15,7 @@ from nfrun.history.database import TIMINGS, Database
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.reports.plan_view import REUSE_FORMATS, plan_view
-from nfrun.session.option_fields import slots_of
-from nfrun.session.options import PlanOptions
+from nfrun.session.options import PlanOptions, slots_of
 from nfrun.session.run_setup import NO_DATE, known_checks, resolve_options
 from nfrun.session.selection import selection_of
 from nfrun.system.std_streams import Messages
@@ -52,7 +51,7 @@ def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | N
     pipeline, shows_reuse = _to_plan(options, messages, program)
     work = WorkDir.of_pipeline(pipeline, options.work)
     work.remove_left()
-    selection = selection_of(options, options.force, pipeline, work)
+    selection = selection_of(options, pipeline, work)
     messages.warn_all(map(one_line, warnings_of(pipeline)))
     if options.date and not pipeline.date and shows_reuse:
         messages.warn(NO_DATE)

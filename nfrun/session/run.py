@@ -43,8 +43,7 @@ from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.built_document import BuiltPipeline
 from nfrun.pipeline_file.resolve import Resolved
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.option_fields import cache_budget, slots_of
-from nfrun.session.options import RunOptions
+from nfrun.session.options import RunOptions, cache_budget, slots_of
 from nfrun.session.selection import Selection
 from nfrun.system.atomic_files import atomic_write, remove
 from nfrun.system.file_search import name_below
@@ -82,8 +81,8 @@ class Run:
     process, but for the audit hook of `code.watch`, which stays and does nothing while no run is under way. The caller
     adds what it needs around the nodes, such as signal handlers or the capture of prints.
 
-    `reuse`, `shown` and `where` are its options. `pipeline` is bound: its parameters and expressions are evaluated.
-    `selection` says which nodes the run is about.
+    `what`, `kept`, `shown` and `where` are its options. `pipeline` is bound: its parameters and expressions are
+    evaluated. `selection` says which nodes the run is about.
     `folder` is the run folder in the work folder `work`, and `started` the first line of the journal, with the words of
     the `command` line and the address `store` of the place for outputs; secrets are masked in it. `recorded` has the
     statistics of nodes in earlier runs. `thread_variables` are those that nfrun adds to the environment, so that each
@@ -114,11 +113,11 @@ class Run:
         events: IO[str] | None = None,
         program: Program | None = None,
     ) -> None:
-        self.reuse, self.shown, self.where = options.reuse, options.shown, options.where
+        self.what, self.kept, self.shown, self.where = options.what, options.kept, options.shown, options.where
         self.pipeline = pipeline = resolved.pipeline
         self.messages, self.redactor, self.selection, self.program = messages, resolved.redactor, selection, program
         self.database, self.work, self.folder, self.events = database, database.work, folder, events
-        self.budget = cache_budget(self.reuse.cache_size, os.environ)
+        self.budget = cache_budget(self.kept.cache_size, os.environ)
         self.thread_variables = default_thread_variables(pipeline, os.environ)
         name = self.work.pipeline_name(pipeline)
         self.recorded = node_stats(database.kept(TIMINGS, name)[0]())
@@ -388,7 +387,7 @@ class Run:
                 budget=where.memory,
                 persistent=where.handoff in PERSISTENT_HANDOFFS,
                 unwritten=unwritten if where.handoff == DEFAULT_HANDOFF else frozenset(),
-                fsync=self.reuse.fsync,
+                fsync=self.kept.fsync,
                 stored=StoredOutputs(None if cluster is None else cluster.place),
                 on_published=self._runner.output_published,
                 on_error=self._runner.abort,
@@ -397,7 +396,7 @@ class Run:
         may_run = self._cache is None or len(self._cache.reused_nodes) < len(nodes)
         if (may_run or self.pipeline.last_nodes) and not in_program and not gc.isenabled():  # it is off at start-up
             collect_rarely()
-        return make() if may_run else cast("TableStore", LateStore(make, fsync=self.reuse.fsync))
+        return make() if may_run else cast("TableStore", LateStore(make, fsync=self.kept.fsync))
 
     def document(self, stdout: IO[str] | None = None) -> RunDocument:
         """Return the document of the run, a reporter that prints it on `stdout` at the end of the run."""

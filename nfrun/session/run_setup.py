@@ -19,7 +19,6 @@ from nfrun.code.module_space import FolderModules
 from nfrun.core.errors import ClusterError, HandoffError, SpecError, one_line
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.plan import SCHEDULES, Plan
-from nfrun.core.text import shortened
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import Importer
 from nfrun.engine.event_dispatch import Reporter, tell_stopped
@@ -37,8 +36,7 @@ from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
 from nfrun.session.cluster_options import check_cluster, store_of_run
-from nfrun.session.option_fields import cache_budget
-from nfrun.session.options import RunOptions, What, Where
+from nfrun.session.options import RunOptions, What, Where, cache_budget
 from nfrun.session.report_files import check_report_files, make_report_folders, write_report
 from nfrun.session.run import Around, BuildReporters, Program, Run
 from nfrun.session.selection import selection_of
@@ -63,10 +61,10 @@ def set_up_run(
     `command` has the words of the command line, for the journal, and `program` what only a program gives. Secrets are
     redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
-    what, reuse, shown, where = options.what, options.reuse, options.shown, options.where
+    what, shown, where = options.what, options.shown, options.where
     check_report_files(shown, what)
     _check_cluster(where, messages)
-    cache_budget(reuse.cache_size, os.environ)  # it may be wrong
+    cache_budget(options.kept.cache_size, os.environ)  # it may be wrong
     known = known_checks(what.pipeline, what.work)
 
     def resolved_for(run_id: str) -> Resolved:
@@ -77,8 +75,8 @@ def set_up_run(
     pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
     messages.warn_all(warned)
     work = WorkDir.of_pipeline(pipeline, what.work)
-    selection = selection_of(what, reuse.force, pipeline, work)
-    if reuse.force and not selection.force:
+    selection = selection_of(what, pipeline, work)
+    if what.force and not selection.force:
         messages.warn("--force has no effect: no node that it names is selected")
     if what.date and not pipeline.date:
         messages.warn(NO_DATE)
@@ -89,7 +87,7 @@ def set_up_run(
             resolved = resolved_for(start.run)
             pipeline = resolved.pipeline
             messages.warn_all(text for text in map(one_line, warnings_of(pipeline)) if text not in warned)
-            selection = selection_of(what, reuse.force, pipeline, work)
+            selection = selection_of(what, pipeline, work)
         database = stack.enter_context(closing(Database(work, messages.warn)))
         save_checks(known, database.kept(CHECKS, work.name_of_file(what.pipeline.absolute()))[1])
         # Not before the lock is held: another run may be writing this file.
@@ -289,12 +287,7 @@ def _open_cache(run: Run) -> Iterator[RunCache | None]:
 
     Raises OSError and SelectionError.
     """
-    reuse, handoff = run.reuse, run.where.handoff
-    if handoff not in PERSISTENT_HANDOFFS:
-        if ignored := [name for name, spec in run.pipeline.nodes.items() if spec.cache]:
-            what = "node '{}' says" if len(ignored) == 1 else "nodes {} say"
-            what = what.format(shortened(ignored, 4))
-            run.messages.warn(f"{what} 'cache: true', but --handoff {handoff} keeps nothing")
+    if run.where.handoff not in PERSISTENT_HANDOFFS:
         yield None
         return
     cache = RunCache(
@@ -303,12 +296,12 @@ def _open_cache(run: Run) -> Iterator[RunCache | None]:
         run.database,
         run.folder,
         run.started,
-        fresh=reuse.fresh,
+        fresh=run.what.fresh is True,
         force=run.selection.force,
-        keep=reuse.keep,
+        keep=run.kept.keep,
         budget=run.budget,
-        fsync=reuse.fsync,
-        verify=reuse.verify,
+        fsync=run.kept.fsync,
+        verify=run.what.verify,
         warn=run.messages.warn,
         redact=run.redactor,
         selected=run.selection.nodes,

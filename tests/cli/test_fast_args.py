@@ -29,8 +29,7 @@ from nfrun.cli.lookback_commands import (
 from nfrun.cli.typer_app import app
 from nfrun.core.errors import UsageError
 from nfrun.core.values import MISSING, Field, fields
-from nfrun.session.option_fields import Options, with_bare_values
-from nfrun.session.options import BenchOptions, PlanOptions, RunOptions, ValidateOptions
+from nfrun.session.options import BenchOptions, Options, PlanOptions, RunOptions, ValidateOptions, with_bare_values
 
 COMMANDS = all_commands()
 
@@ -112,8 +111,6 @@ A = Path("a.yaml")
         ("show --json a.yaml n --run 3", ShowOptions(node="n", pipeline=A, json=True, run="3")),
         ("show --run 3 a.yaml n", ShowOptions(node="n", pipeline=A, run="3")),
         ("show --run=3 ../sub/a.YML", ShowOptions(pipeline=Path("../sub/a.YML"), run="3")),
-        ("show a.yaml --pipeline a.yaml", ShowOptions(pipeline=A)),
-        ("show --pipeline=a.yaml a.yaml n", ShowOptions(node="n", pipeline=A)),
         ("show n", ShowOptions(node="n")),
         ("show --pipeline a.yaml n", ShowOptions(node="n", pipeline=A)),
         ("runs a.yaml -n 3", RunsOptions(pipeline=A, limit=3)),
@@ -124,7 +121,6 @@ A = Path("a.yaml")
         ("diff --data --key k a.yaml", DiffOptions(pipeline=A, data=True, key="k")),
         ("report a.yaml -o b.yaml", ReportOptions(pipeline=A, file=Path("b.yaml"))),
         ("open a.yaml n.yaml", OpenOptions(output="n.yaml", pipeline=A)),
-        ("open a.yaml", OpenOptions(output="a.yaml")),  # an output of this name
     ],
 )
 def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
@@ -289,21 +285,10 @@ def test_help_is_shown_whatever_else_is_wrong() -> None:
     assert (found.exit_code, found.output.partition("\n")[0]) == (0, "Usage: nfrun run [OPTIONS] PIPELINE")
 
 
-def test_a_file_stands_first_if_its_name_is_no_node_and_no_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for file in ("a.yaml", "pipeline.txt", "n", "n.csv"):
-        Path(file).touch()
-    Path("sub").mkdir()
-    show, open_ = (lambda *words: parse_fast(["show", *words])), (lambda *words: parse_fast(["open", *words]))
-    assert show("pipeline.txt") == ShowOptions(pipeline=Path("pipeline.txt"))
-    assert show("sub/") == ShowOptions(pipeline=Path("sub"))  # and then it is said that it is a folder
-    assert show("n") == ShowOptions(node="n")
-    assert show("sub/n") == ShowOptions(node="sub/n")  # a node of a sub-pipeline
-    assert open_("n.csv") == OpenOptions(output="n.csv")
-    assert open_("n.csv", "n.csv") == OpenOptions(output="n.csv", pipeline=Path("n.csv"))
-    assert open_("a.yaml") is parse_with_typer(["open", "a.yaml"]) is None, "the output is missing"
+def test_a_pipeline_file_stands_first_unless_it_is_behind_dashes() -> None:
+    assert parse_fast(["show", "sub/n"]) == ShowOptions(node="sub/n")  # a node of a sub-pipeline
+    assert parse_fast(["open", "n.csv"]) == OpenOptions(output="n.csv")
+    assert parse_fast(["open", "a.yaml"]) is parse_with_typer(["open", "a.yaml"]) is None, "the output is missing"
     for words in (["show", "--", "a.yaml"], ["show", "--json", "--", "a.yaml"]):
         assert parse_with_typer(words) == ShowOptions(node="a.yaml", json="--json" in words)
 

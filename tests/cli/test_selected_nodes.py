@@ -43,7 +43,7 @@ def test_every_command_selects_what_the_page_says(folder: Path) -> None:
         for flag, value in zip(flags[::2], flags[1::2], strict=True):
             given.setdefault({"--from": "from_"}.get(flag, flag[2:]), []).append(value)
         options = PlanOptions(folder / "shop.yaml", **given)
-        found = selection_of(options, options.force, pipeline, WorkDir.of_pipeline(pipeline, None))
+        found = selection_of(options, pipeline, WorkDir.of_pipeline(pipeline, None))
         assert found.nodes == set(re.findall("`(.*?)`", nodes)), words
 
 

@@ -57,7 +57,7 @@ class Project:
         pipeline = resolve(self.file, given={}, params_file=None, environ={}, run_id="plan").pipeline
         plan = PlanOptions(self.file, **{name: [selector] for name, selector in options.items()})
         work = WorkDir.of_pipeline(pipeline, None)
-        return sorted(selection_of(plan, plan.force, pipeline, work).nodes or ())
+        return sorted(selection_of(plan, pipeline, work).nodes or ())
 
     def statuses(self, **options: Any) -> dict[str, str]:
         """Return the statuses of a run, as its journal and its record have them: they are the same."""
@@ -397,5 +397,5 @@ def test_runs_of_parts_give_what_a_run_from_nothing_gives(data: st.DataObject) -
                 table = result.tables[name]
                 if name in selected or table is not None:
                     assert table.to_pylist() == [{"v": sums.value(name)}], name
-            if sums.before(selected) == {*selected} and options.reuse.force:
-                assert all(result.record.nodes[name].status == "ok" for name in options.reuse.force if name in selected)
+            if sums.before(selected) == {*selected} and options.what.force:
+                assert all(result.record.nodes[name].status == "ok" for name in options.what.force if name in selected)

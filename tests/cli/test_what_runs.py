@@ -137,21 +137,6 @@ def test_cache_false_is_never_reused_and_resume_is_the_default(trial: Trial) -> 
     assert "--fresh runs what --resume reuses: give one of them" in " ".join(done.stderr.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("handoff", ["memory", "json"])
-def test_a_handoff_without_files_says_that_cache_true_keeps_nothing(trial: Trial, handoff: str) -> None:
-    trial.run("--handoff", handoff)
-    assert "warning" not in trial.stderr
-    trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
-    assert trial.run("--handoff", handoff) == RAN
-    told = f"nfrun: warning: node 'double' says 'cache: true', but --handoff {handoff} keeps nothing\n"
-    assert trial.stderr.count(told) == trial.stderr.count("warning") == 1
-    trial.replace("p.yaml", "inputs: {table: double}}", "inputs: {table: double}, cache: true}")
-    trial.run("--handoff", handoff)
-    assert f"warning: nodes double, total say 'cache: true', but --handoff {handoff} keeps nothing\n" in trial.stderr
-    trial.run("--handoff", "mmap")
-    assert "warning" not in trial.stderr
-
-
 def test_the_journal_says_why_nodes_ran(trial: Trial) -> None:
     def reasons(*words: str) -> dict[str, str]:
         trial.run("--keep", *words)

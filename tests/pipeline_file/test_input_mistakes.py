@@ -9,7 +9,7 @@ import pytest
 
 from nfrun.core.errors import SpecError
 from nfrun.pipeline_file.resolve import resolve
-from nfrun.session.option_fields import parse_inputs
+from nfrun.session.options import parse_inputs
 
 # Each is what a file has for its inputs, and what is told of it.
 MISTAKES = r"""

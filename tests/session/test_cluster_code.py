@@ -45,11 +45,11 @@ def test_workers_have_the_local_time_zone_of_this_machine_or_that_of_the_file(
     environ: dict[str, str], zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    reuse, where = SimpleNamespace(fsync=False), SimpleNamespace(grace=5.0)
+    kept, where = SimpleNamespace(fsync=False), SimpleNamespace(grace=5.0)
     started = SimpleNamespace(run="r", at=0.0)
     pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, environ, {}, {})
     setup: Any = SimpleNamespace(
-        pipeline=pipeline, reuse=reuse, where=where, started=started, thread_variables={}, folder=Path()
+        pipeline=pipeline, kept=kept, where=where, started=started, thread_variables={}, folder=Path()
     )
     placement: Any = SimpleNamespace(arrow_threads=0, packages=())
     assert _config(setup, placement, Folder(tmp_path)).environ["TZ"] == zone

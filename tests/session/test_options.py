@@ -16,8 +16,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.session import report_files
-from nfrun.session.option_fields import Options, slots_of
-from nfrun.session.options import PlanOptions, RunOptions
+from nfrun.session.options import Options, PlanOptions, RunOptions, slots_of
 
 FILE = Path("p.yaml")
 VALUES: dict[str, Any] = {
@@ -61,7 +60,7 @@ TEXTS: dict[str, Any] = {
 def flat(options: Any) -> dict[str, Any]:
     """All options by name."""
     is_run = isinstance(options, RunOptions)
-    parts = [options.what, options.reuse, options.shown, options.where] if is_run else [options]
+    parts = [options.what, options.kept, options.shown, options.where] if is_run else [options]
     return {option.name: getattr(part, option.name) for part in parts for option in fields(part)}
 
 
@@ -158,7 +157,7 @@ def test_a_schedule_or_handoff_that_is_given_means_fresh_unless_other_options_sa
     given: dict[str, Any], fresh: bool
 ) -> None:
     options = RunOptions(FILE, **given)
-    assert options.reuse.fresh is fresh
+    assert options.what.fresh is fresh
     assert (options.where.schedule, options.where.handoff) == (
         given.get("schedule", "eager"),
         given.get("handoff", "auto"),
