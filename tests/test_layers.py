@@ -47,7 +47,6 @@ SPLITS_AT_DOTS = {
     "engine.executors.preload": "names of modules",
     "nodes": "names of modules, and numbers of versions",
     "pipeline_file.references": "references in a pipeline file",
-    "pipeline_file.suggestions": "texts that are no references, to guess what they mean",
     "system.units": "numbers",
     "tables.formats": "file names",
 }

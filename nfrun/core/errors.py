@@ -94,8 +94,8 @@ class Problem:
 
     `path` leads to the value, or to its key if `at_key`; it begins at the node if a kind has found the mistake. With a
     `length`, the mistake is at that many characters of the value, from the index `start` on. `counts`: it is about the
-    number of inputs or values, such as a missing one. `is_warning`: the node can run all the same. `about` is the rule
-    of the schema that is broken, the name in an expression, or the file that an axis lacks.
+    number of inputs or values, such as a missing one. `is_warning`: the node can run all the same. `about` is the name
+    in an expression, or the file that an axis lacks.
     """
 
     path: tuple[str | int, ...]

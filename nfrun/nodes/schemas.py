@@ -95,14 +95,13 @@ def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated:
         return
     for error in found:
         if evaluated or str(error.validator) in _OF_KEYS or is_evaluated(error.instance):
-            yield from violations(error, whole)
+            yield from violations(error, _name(error.absolute_path, whole))
 
 
-def violations(error: ValidationError, whole: str) -> Iterator[Problem]:
-    """Yield what one error of jsonschema says. `whole` is the name of the value that is checked."""
+def violations(error: ValidationError, name: str) -> Iterator[Problem]:
+    """Yield what one error of jsonschema says of a value, which messages call `name`."""
     path = tuple(error.absolute_path)
     rule, expected, value = str(error.validator), error.validator_value, error.instance
-    name = _name(path, whole)
     if rule == "additionalProperties" and expected is False:
         known = [*_mapping(error.schema).get("properties", {})]
         for key in [key for key in _mapping(value) if key not in known]:
@@ -134,7 +133,7 @@ def violations(error: ValidationError, whole: str) -> Iterator[Problem]:
         # Of the alternatives, those count that the value seems to mean: the ones of its type.
         nearest = [each for each in error.context if each.path or not _is_other_type(each)]
         found = best_match(nearest or error.context)
-        yield from violations(found, whole) if found is not None else ()
+        yield from violations(found, _name(found.absolute_path, name)) if found is not None else ()
     else:
         yield Problem(path, f"{name}: {ellipsize(error.message, 200)}", _about(error))
 

@@ -58,7 +58,7 @@ from nfrun.pipeline_file.settings import (
     unbound_map,
 )
 from nfrun.pipeline_file.subpipelines import Including, documents_of, read_included, with_place
-from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, means_map, node_keys
+from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, node_keys
 from nfrun.pipeline_file.yaml.document import Document, Keys, items, load
 from nfrun.pipeline_file.yaml.text_file import read_text, refuse
 from nfrun.system.atomic_files import PARTIAL
@@ -309,7 +309,7 @@ class _Reader(Findings):
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
             self.report((*path, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
-        elif not kinds and not any(means_kind(key) for key in body if key not in node_keys()):
+        elif not kinds and name not in self.unclear:
             hint = f"give it one of {', '.join(written_kinds() if path[0] == 'nodes' else LAST_KINDS)}"
             self.report(path, f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
         return kinds[0] if len(kinds) == 1 else ""
@@ -358,10 +358,10 @@ class _Reader(Findings):
                 found += kind.says.examine(spec, names)  # what follows from a mistake is not told again
             for diagnostic in found:
                 # The kind does not see values that have a problem, so it may miss one of them.
-                if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):
+                if diagnostic.path[0] in wrong or (diagnostic.counts and wrong):
                     continue
-                if name in self.unclear and any(map(means_map, self.document.root[spec.section][name])):
-                    continue  # it may be called with columns
+                if name in self.unclear and (diagnostic.counts or diagnostic.path[0] == "inputs"):
+                    continue
                 inner = self.as_written(spec, diagnostic.path)
                 named = diagnostic.at_key and len(inner) == len(diagnostic.path)
                 span = None

@@ -472,7 +472,7 @@ def test_a_node_with_several_outputs_has_checks_under_each(run: Run, tmp_path: P
 
 
 WRONG = [
-    ("{not_null: customer_id}", "{notnull: customer_id}", "11:38: there is no check 'notnull'"),
+    ("{not_null: customer_id}", "{notnull: customer_id}", "11:38: 'notnull' is not a key of an item of 'checks'"),
     (
         "customers(customer_id)",
         "customer(customer_id)",

@@ -50,7 +50,7 @@ WRONG_BUDGETS = [
     (
         "{my-gpu: 1}",
         13,
-        "'my-gpu' cannot be the name of a budget (a name has letters, digits and _, and does not start with a digit)",
+        "'my-gpu' cannot be a name in 'resources' (a name has letters, digits and _, and does not start with a digit)",
     ),
     (
         "{gpu: [0, 1]}",

@@ -30,7 +30,7 @@ x: {matrix: fold, run: x, resources: {cpu: "${{ matrix.fold }}"}}
 4:46: 'cpu' must be more than 0, not 0
 
 x: {matrix: fold, run: x, executor: "${{ matrix.fold }}"}
-4:39: 'executor' must be one of thread, process, auto, not 0
+4:39: 'executor' must be thread, process or auto, not 0
 
 x: {matrix: fold, run: x, files: ["${{ matrix.fold }}"]}
 4:37: this is no name of a file: 0

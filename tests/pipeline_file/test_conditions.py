@@ -106,7 +106,8 @@ def test_wrong_settings(tmp_path: Path, setting: str) -> None:
     [
         (
             "if: true\nnodes: {a: {run: x}}\n",
-            "1:1: 'if' is not a key of a pipeline file (a node says it)",
+            "1:1: 'if' is not a key of a pipeline file (there is name, description, params, secrets, env, timezone, "
+            "inputs, matrix, resources, defaults, profiles, nodes and 3 more)",
         ),
         (
             "defaults: {if: true}\nnodes: {a: {run: x}}\n",

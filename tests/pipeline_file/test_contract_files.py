@@ -261,7 +261,7 @@ WRONG = [
         "genomics",
         "{vcf: .vcf}",
         "{vcf: vcf}",
-        ["22:20: 'vcf' is no type of output (there is table, file, folder, or an ending such as .pkl)"],
+        ["22:20: 'vcf' cannot be 'vcf' (there is table, file, folder, or an ending such as .pkl)"],
     ),
     (
         "genomics",

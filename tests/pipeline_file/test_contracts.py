@@ -32,7 +32,7 @@ WRONG_JAFFLE = [
     (
         "{not_null: customer_id}",
         "{notnull: customer_id}",
-        "jaffle.yaml:11:38: there is no check 'notnull': did you mean 'not_null'?",
+        "jaffle.yaml:11:38: 'notnull' is not a key of an item of 'checks': did you mean 'not_null'?",
     ),
     (
         "customers(customer_id)",
@@ -59,7 +59,7 @@ def test_all_mistakes_in_a_list_of_checks_are_told_at_once(tmp_path: Path) -> No
     found = problems(tmp_path, NODE.format(f"{checks}, schema: {{id: 5, x: datte}}"))
     assert [text.split(": ")[1] for text in found] == [
         "'rows' must be a whole number, or {min, max} with min <= max",
-        "there is no check 'bogus'",
+        "'bogus' is not a key of an item of 'checks'",
         "each column under 'enum' must have a list of texts, numbers, true or false",
         "'unique' must be a column, or a list of different columns",
         "a check of 'a' refers to 'c', which is not defined",
@@ -81,15 +81,15 @@ def test_the_jaffle_shop_has_no_mistakes(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "checks: [{tests: id}]": "there is no check 'tests': there is rows, unique",
-    "checks: [{regex: {id: a}}]": "there is no check 'regex': did you mean 'match'?",
+    "checks: [{tests: id}]": "'tests' is not a key of an item of 'checks': there is rows, unique",
+    "checks: [{regex: {id: a}}]": "'regex' is not a key of an item of 'checks': did you mean 'match'?",
     "checks: {unique: id}": "'checks' must be a list, not a mapping: for example checks: [{unique: id}]",
     "checks: [unique]": "an item of 'checks' must be a mapping, not 'unique': write {unique: column}",
     "checks: []": "'checks' is empty: for example checks: [{unique: id}]",
     "checks: [{severity: warn}]": "a check has one of rows, unique, not_null, enum, range, match, references, ",
     "checks: [{unique: id, not_null: id}]": "a check has one of rows, unique, not_null, enum, range, match, "
     "references, fresh, sql, python: make it several checks",
-    "checks: [{unique: id, severity: fatal}]": "'severity' must be one of error, warn, skip, not 'fatal'",
+    "checks: [{unique: id, severity: fatal}]": "'severity' must be error, warn or skip, not 'fatal'",
     "checks: [{unique: id, allow: 5 rows}]": "'allow' cannot be '5 rows': write a number of rows, or a share such",
     "checks: [{unique: id, allow: -1}]": "'allow' must be at least 0, not -1",
     "checks: [{rows: 1, allow: 1}]": "'rows' is about the whole table, so there are no failing rows to allow: remove",
@@ -222,7 +222,7 @@ nodes:
     assert [line.removeprefix("p.yaml:") for line in problems(tmp_path, text)] == [
         "6:23: there is no type 'in64': did you mean 'int64'?",
         "6:32: there is no type 'strin': did you mean 'string'?",
-        "6:50: there is no check 'uniqe': did you mean 'unique'?",
+        "6:50: 'uniqe' is not a key of an item of 'checks': did you mean 'unique'?",
         "6:68: 'rows' must be a whole number, or {min, max} with min <= max: for example rows: 5, or rows: {min: 1}",
         "6:82: 'unique' must be a string or a list, not 5",
         "7:11: 'chekcs' is not a key of 'y': did you mean 'checks'?",

@@ -23,13 +23,13 @@ inputs: {}
 1:9: 'inputs' is empty (for example inputs: {orders: data/orders.csv})
 
 inputs: {orders: }
-1:10: input 'orders' is empty (for example orders: data/orders.csv)
+1:10: 'orders' is empty (for example orders: data/orders.csv)
 
 inputs: {orders: 3}
-1:18: input 'orders' must be a string or a mapping, not 3 (for example orders: data/orders.csv)
+1:18: 'orders' must be a string or a mapping, not 3 (for example orders: data/orders.csv)
 
 inputs: {orders: [o.csv]}
-1:18: input 'orders' must be a string or a mapping, not a list (for example orders: data/orders.csv)
+1:18: 'orders' must be a string or a mapping, not a list (for example orders: data/orders.csv)
 
 inputs: {orders: {path: o.csv}}
 1:19: 'path' is not a key of 'orders' (did you mean 'read'?)
@@ -38,7 +38,7 @@ inputs: {orders: {read: 3}}
 1:25: 'read' must be a string, not 3 (put it in quotes)
 
 inputs: {orders: {read: o.csv, inputs: x}}
-1:32: 'inputs' is not a key of 'orders' (did you mean 'outputs'?)
+1:32: 'inputs' is not a key of 'orders' (there is read, with, schema, checks, description, outputs)
 
 inputs: {orders: {read: o.csv, format: csv}}
 1:32: 'format' is not a key of 'orders' (there is read, with, schema, checks, description, outputs)
@@ -53,7 +53,7 @@ inputs: {orders: '${{ params.o }}.csv'}
 1:19: 'params' has no 'o' (the file has none)
 
 inputs: {'or ders': o.csv, orders: o.csv}
-1:10: 'or ders' cannot be the name of an input (a name has letters, digits and _, and does not start with a digit)
+1:10: 'or ders' cannot be a name in 'inputs' (a name has letters, digits and _, and does not start with a digit)
 
 inputs: {orders: {read: o.csv, with: {colums: [id]}}}
 1:39: a read node has no option 'colums' (did you mean 'columns'?)

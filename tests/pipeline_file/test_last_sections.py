@@ -76,7 +76,7 @@ WRONG = {
     "./stop-servers.sh, timeout: 30s}})",
     "finally: {}": "5:10: 'finally' is empty (for example finally: {stop: {run: ./stop-servers.sh, timeout: 30s}})",
     "finally: {s: ./stop.sh}": "5:14: node 's' must be a mapping, not './stop.sh' (for example s: {run: ./stop-servers.sh})",
-    "finally: {s t: {run: x}}": "5:11: 's t' cannot be the name of a node (the name of a node has letters, digits, _ and "
+    "finally: {s t: {run: x}}": "5:11: 's t' cannot be a name in 'finally' (the name of a node has letters, digits, _ and "
     "-, starts with a letter, and has at most 64 characters)",
     "finaly: {s: {run: x}}": "5:1: 'finaly' is not a key of a pipeline file (did you mean 'finally'?)",
     "always: {s: {run: x}}": "5:1: 'always' is not a key of a pipeline file (did you mean 'finally'?)",

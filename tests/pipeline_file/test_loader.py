@@ -222,10 +222,10 @@ nodes:
 p.yaml:3:27: node 'b' reads 'q', which is not defined
     3 |   b: {run: x, inputs: {p: q, r-s: a, t: [1]}}
       |                           ^ there is 'a'
-p.yaml:3:30: 'r-s' cannot be the name of an input
+p.yaml:3:30: 'r-s' cannot be a name in 'inputs'
     3 |   b: {run: x, inputs: {p: q, r-s: a, t: [1]}}
       |                              ^^^ a name has letters, digits and _, and does not start with a digit
-p.yaml:3:41: input 't' must be a string or a mapping, not a list
+p.yaml:3:41: 't' must be a string or a mapping, not a list
     3 |   b: {run: x, inputs: {p: q, r-s: a, t: [1]}}
       |                                         ^^^ write node, or node.output
 
@@ -308,7 +308,7 @@ p.yaml:4:3: 'LOAD' differs from 'Load' (line 2) only in case
 nodes:
   "a\u202eb": {run: x}
 --
-p.yaml:2:3: 'a\u202eb' cannot be the name of a node
+p.yaml:2:3: 'a\u202eb' cannot be a name in 'nodes'
     2 |   "a\u202eb": {run: x}
       |   ^^^^^^^^^^ the name of a node has letters, digits, _ and -, starts with a letter, and has at most 64 characters
 
@@ -319,26 +319,26 @@ nodes:
   é: {run: x}
   '': {run: x}
 --
-p.yaml:2:3: '1a' cannot be the name of a node
+p.yaml:2:3: '1a' cannot be a name in 'nodes'
     2 |   1a: {run: x}
       |   ^^ the name of a node has letters, digits, _ and -, starts with a letter, and has at most 64 characters
-p.yaml:3:3: 'a b' cannot be the name of a node
+p.yaml:3:3: 'a b' cannot be a name in 'nodes'
     3 |   a b: {run: x}
       |   ^^^ the name of a node has letters, digits, _ and -, starts with a letter, and has at most 64 characters
-p.yaml:4:3: 'a.b' cannot be the name of a node
+p.yaml:4:3: 'a.b' cannot be a name in 'nodes'
     4 |   a.b: {run: x}
       |   ^^^ the name of a node has letters, digits, _ and -, starts with a letter, and has at most 64 characters
-p.yaml:5:3: 'é' cannot be the name of a node
+p.yaml:5:3: 'é' cannot be a name in 'nodes'
     5 |   é: {run: x}
       |   ^ the name of a node has letters, digits, _ and -, starts with a letter, and has at most 64 characters
-p.yaml:6:3: '' cannot be the name of a node
+p.yaml:6:3: '' cannot be a name in 'nodes'
     6 |   '': {run: x}
       |   ^^ the name of a node has letters, digits, _ and -, starts with a letter, and has at most 64 characters
 
 nodes:
   "a\n": {run: x}
 --
-p.yaml:2:3: 'a\n' cannot be the name of a node
+p.yaml:2:3: 'a\n' cannot be a name in 'nodes'
     2 |   "a\n": {run: x}
       |   ^^^^^ the name of a node has letters, digits, _ and -, starts with a letter, and has at most 64 characters
 
@@ -802,14 +802,14 @@ p.yaml:2:23: 'inputs' cannot be 'b\u202ec'
       |                       ^^^^^^^^^^ write node, or node.output
 p.yaml:2:35: 'k\u2066' is not a key of a node
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
-      |                                   ^^^^^^^^^ there is inputs, with, outputs, schema, checks, needs, …: 'nfrun schema' has all
+      |                                   ^^^^^^^^^ there is python, sql, run, read, write, pipeline, use, inputs, with, outputs, schema, checks and 17 more
 p.yaml:2:56: 'needs' cannot be '\u200f'
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
       |                                                        ^^^^^^^^ write the name of a node
 p.yaml:2:76: an item of 'outputs' cannot be 'o\u202e'
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
       |                                                                            ^^^^^^^^^ a name has letters, digits and _, and does not start with a digit
-p.yaml:2:95: 'w\u202e' cannot be the name of a value
+p.yaml:2:95: 'w\u202e' cannot be a name in 'with'
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
       |                                                                                               ^^^^^^^^^ a name has letters, digits and _, and does not start with a digit
 
@@ -837,7 +837,7 @@ p.yaml:3:15: 'python' cannot be 'm\u202e:f'
 p.yaml:4:24: 'timeout' cannot be '1\u202es'
     4 |   c: {run: x, timeout: "1\u202es", format: "c\u202e"}
       |                        ^^^^^^^^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
-p.yaml:4:44: 'format' must be one of arrow, csv, jsonl, parquet, not 'c\u202e'
+p.yaml:4:44: 'format' must be arrow, csv, jsonl or parquet, not 'c\u202e'
     4 |   c: {run: x, timeout: "1\u202es", format: "c\u202e"}
       |                                            ^^^^^^^^^
 
@@ -1077,7 +1077,7 @@ nodes:
   a: {run: x}
   b: {run: x, env: {'A${{ secrets.TOKEN }}': x}}
 --
-p.yaml:4:21: 'A${{ secrets.TOKEN }}' cannot be the name of an environment variable
+p.yaml:4:21: 'A${{ secrets.TOKEN }}' cannot be a name in 'env'
     4 |   b: {run: x, env: {'A${{ secrets.TOKEN }}': x}}
       |                     ^^^^^^^^^^^^^^^^^^^^^^^ a name has letters, digits and _, and does not start with a digit
 

@@ -408,7 +408,7 @@ nodes:
 --
 p.yaml:4:24: an item of 'inputs' must be a string, not a mapping
     4 |   b: {run: x, inputs: [{from: a, gather: concat}]}
-      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^ give it a name: inputs: {a: {from: a, gather: concat}}
+      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^ write node, or node.output
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -424,7 +424,7 @@ nodes:
   a: {matrix: [m, k], run: x}
   b: {run: x, inputs: {a: {}}}
 --
-p.yaml:4:27: input 'a' needs 'from'
+p.yaml:4:27: 'a' needs 'from'
     4 |   b: {run: x, inputs: {a: {}}}
       |                           ^^ write node, or node.output
 
@@ -442,7 +442,7 @@ nodes:
   a: {matrix: [m, k], run: x}
   b: {run: x, inputs: {a: {from: a, gather: list}}}
 --
-p.yaml:4:45: 'gather' must be one of concat, dict, not 'list'
+p.yaml:4:45: 'gather' must be concat or dict, not 'list'
     4 |   b: {run: x, inputs: {a: {from: a, gather: list}}}
       |                                             ^^^^
 
@@ -453,7 +453,7 @@ nodes:
 --
 p.yaml:4:37: 'gather' is empty
     4 |   b: {run: x, inputs: {a: {from: a, gather: }}}
-      |                                     ^^^^^^ one of concat, dict
+      |                                     ^^^^^^
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -660,7 +660,7 @@ nodes:
 --
 p.yaml:4:15: 'strategy' is not a key of a node
     4 |   b: {run: x, strategy: {matrix: {m: [1]}}}
-      |               ^^^^^^^^ known values make a 'matrix': {fold: [0, 1, 2]}; for the rows of an input there is 'map': {over: rows}
+      |               ^^^^^^^^ known values make a 'matrix': {fold: [0, 1, 2]}; the rows of an input a 'map'
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:

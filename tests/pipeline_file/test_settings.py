@@ -59,7 +59,7 @@ p.yaml:3:24: 'retries' needs 'max'
     3 |   a: {run: x, retries: {delay: '${{ params.n }}s'}}
       |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^ for example retries: {max: 3, delay: 1s}""",
     "executor: '${{ params.proc }}'": """
-p.yaml:3:25: 'executor' must be one of thread, process, auto, not 'proces'
+p.yaml:3:25: 'executor' must be thread, process or auto, not 'proces'
     3 |   a: {run: x, executor: '${{ params.proc }}'}
       |                         ^^^^^^^^^^^^^^^^^^^^ did you mean 'process'?""",
     "cache: '${{ params.n }}'": """

@@ -220,12 +220,12 @@ def test_alone_an_input_is_a_read_node(folder: Path) -> None:
 
 
 WRONG_INPUTS = {
-    "{i: 1}": "p.yaml:1:13: input 'i' must be a string or a mapping, not 1 (for example i: data/orders.csv)",
-    "{i: }": "p.yaml:1:10: input 'i' is empty (for example i: data/orders.csv)",
-    "{i: ''}": "p.yaml:1:13: input 'i' is empty (for example i: data/orders.csv)",
+    "{i: 1}": "p.yaml:1:13: 'i' must be a string or a mapping, not 1 (for example i: data/orders.csv)",
+    "{i: }": "p.yaml:1:10: 'i' is empty (for example i: data/orders.csv)",
+    "{i: ''}": "p.yaml:1:13: 'i' is empty (for example i: data/orders.csv)",
     "[i]": "p.yaml:1:9: 'inputs' must be a mapping, not a list (for example inputs: {orders: data/orders.csv})",
     "{}": "p.yaml:1:9: 'inputs' is empty (for example inputs: {orders: data/orders.csv})",
-    "{a-b: x.csv}": "p.yaml:1:10: 'a-b' cannot be the name of an input (a name has letters, digits and _, and does not "
+    "{a-b: x.csv}": "p.yaml:1:10: 'a-b' cannot be a name in 'inputs' (a name has letters, digits and _, and does not "
     "start with a digit)",
     "{n: x.csv}": "p.yaml:2:9: there is a node 'n' already (line 1) (rename one)",
     "{N: x.csv}": "p.yaml:2:9: 'n' differs from 'N' (line 1) only in case (files would clash on some systems: rename "

@@ -56,7 +56,7 @@ HINTS = {
         "these are names; 'outputs: {name: file}' hands a file on, and a 'write' node writes one"
     ),
     "run: x, needs: steps.py": "these are names of nodes; a file stands under 'files'",
-    "run: x, needs: a.t": "did you mean 'a'?",
+    "run: x, needs: a.t": "write the name of a node",
     "run: x, inputs: a.t": "did you mean 'a'?",
 }
 

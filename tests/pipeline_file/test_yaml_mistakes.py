@@ -76,7 +76,8 @@ MISTAKES = [
     ("a: read:x.csv", "2:6: node 'a' must be a mapping, not 'read:x.csv'|write a space after 'read:'"),
     ("a:\n  python:steps:f", "3:5: node 'a' must be a mapping, not 'python:steps:f'|write a space after 'python:'"),
     ("a: pyton:steps:f", "2:6: node 'a' must be a mapping, not 'pyton:steps:f'|write a space after 'pyton:'"),
-    ("a: steps:f", "2:6: node 'a' must be a mapping, not 'steps:f'|did you mean {python: steps:f}?"),
+    ("a: steps:f", "2:6: node 'a' must be a mapping, not 'steps:f'"
+     "|for example a: {python: steps:clean, inputs: flights}"),
     ("a:\n  run: x\n - needs: y", "4:4: this line does not fit the mapping above it"
      "|the keys of a mapping start in the same column"),
     ("a:\n run: x\n  needs: y", "4:5: a key cannot stand here"
