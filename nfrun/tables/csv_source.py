@@ -6,10 +6,11 @@ another number of fields: Arrow reports that row as a bad one, unless it has tak
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, cast
 
 import pyarrow as pa
@@ -22,12 +23,15 @@ from nfrun.tables.plain_arrays import held_type
 from nfrun.tables.text_files import BLOCK, Open, growing
 
 _HEADER_BLOCK, _LONGEST_HEADER = 1 << 16, 1 << 20  # bytes of a CSV file that are read for its header alone
-_LINE_END = re.compile(rb"(?<=[^\r\n])(?:\r\n?|\n)")
+_HEADER_BLOCKS = _LONGEST_HEADER // _HEADER_BLOCK + 1
 _ANY_LINE_END = re.compile(rb"\r\n?|\n")
 _END = "\x1eend of the file\x1e"
 _COLUMN = re.compile(r"In CSV column #(\d+): ")
 MOST_BYTES, MOST_LINES = 1 << 20, 1000  # of a field, unless the file says that it has longer ones
-_LEFT = "or read it with: {quote: ''} if quotes are text"
+_WRONG_QUOTE = (
+    "has a quote that is not closed, not within 1,000 lines and 1 MB, or where more text follows: close or double it,"
+    " or read it with: {quote: ''} if quotes are text, or {long_fields: true} if a field is so long"
+)
 
 
 @frozen
@@ -55,31 +59,18 @@ class CsvSource:
 
         Raises ArrowInvalid or ValueError where the header cannot be read, as if it is longer than 1 MB.
         """
-        from pyarrow import csv
+        from pyarrow import csv as arrow_csv
 
         if isinstance(self.options.header, Sequence):
             return list(self.options.header)
-        start, whole = b"", None
-        quote = self.options.quote.encode()
         with self.open() as stream:
-            for block in self._blocks(stream, _HEADER_BLOCK, is_header=True):
-                start += block.to_pybytes()
-                ends = (found.end() for found in _LINE_END.finditer(start))
-                whole = next((end for end in ends if not quote or start.count(quote, 0, end) % 2 == 0), None)
-                if whole is None and len(start) > _LONGEST_HEADER:
-                    self.check_quotes()
-                    raise ValueError("the header is longer than 1 MB")
-                if whole is not None:
-                    break
-        options = csv.ReadOptions(use_threads=False, autogenerate_column_names=not self.options.header)
-        try:
-            table = csv.read_csv(
-                pa.BufferReader(start[:whole] if whole or not start else start + b"\n"), options, self._parse_options()
-            )
-        except pa.ArrowInvalid:
-            self.check_quotes()
-            raise
-        return cast("Sequence[str]", table.schema.names)
+            beginning = islice(iter(lambda: stream.read(_HEADER_BLOCK), b""), _HEADER_BLOCKS)
+            header = next((record for record in self._records(beginning) if record.is_row), Record(0, b""))
+        if header.wrong or len(header.data) > _LONGEST_HEADER:
+            raise ValueError(header.wrong or "the header is longer than 1 MB")
+        options = arrow_csv.ReadOptions(use_threads=False, autogenerate_column_names=not self.options.header)
+        data = pa.BufferReader(header.data and header.data.rstrip(b"\r\n") + b"\n")
+        return cast("Sequence[str]", arrow_csv.read_csv(data, options, self._parse_options()).schema.names)
 
     def column_name(self, message: str) -> str:
         """Return the message of an error with the name of its column, which Arrow counts from 0."""
@@ -107,7 +98,7 @@ class CsvSource:
         return growing(lambda block: self._read(block, convert, threads=False), self.check_quotes)
 
     def _read(self, block: int, convert: Any, *, threads: bool = True) -> pa.Table:
-        from pyarrow import csv
+        from pyarrow import csv as arrow_csv
 
         header, one = self.options.header, len(self.names) == 1
         end = self.delimiter.join([_END] * (2 if one else 1))
@@ -124,26 +115,27 @@ class CsvSource:
             return "skip"
 
         names = {"column_names": list(header)} if isinstance(header, Sequence) else {}
-        read = csv.ReadOptions(
+        read = arrow_csv.ReadOptions(
             block_size=block, use_threads=threads, autogenerate_column_names=header is False, **names
         )
         with self.open() as stream:
             source = _Stream(self._blocks(stream, block), end.encode(), count=bool(convert.include_columns))
             parse = self._parse_options(ignore_empty_lines=not one, invalid_row_handler=on_bad)
-            table = csv.read_csv(source, read, parse, convert)
+            table = arrow_csv.read_csv(source, read, parse, convert)
         if not ended:
             self.check_quotes()
             raise ValueError("the file was changed while it was read")
-        self._check_fields(table)
-        if source.lines - table.num_rows > 1 + self.options.skip:  # some fields have several lines
-            self._check_other_fields(convert)
+        if convert.include_columns and source.lines - table.num_rows > 1 + self.options.skip:
+            self.check_quotes()  # some fields have several lines, maybe in columns that are left out
+        else:
+            self._check_fields(table)
         return table
 
     def _parse_options(self, **more: Any) -> Any:
-        from pyarrow import csv
+        from pyarrow import csv as arrow_csv
 
         options = self.options
-        return csv.ParseOptions(
+        return arrow_csv.ParseOptions(
             delimiter=self.delimiter,
             quote_char=options.quote or False,
             escape_char=options.escape or False,
@@ -151,13 +143,13 @@ class CsvSource:
             **more,
         )
 
-    def _blocks(self, stream: Any, size: int, *, is_header: bool = False) -> Iterator[pa.Buffer]:
+    def _blocks(self, stream: Any, size: int) -> Iterator[pa.Buffer]:
         """Yield the bytes of the file without comments, and without the lines before the header."""
         options = self.options
         if options.comment:
             kept: list[bytes] = []
             length = 0
-            for record in self._records(stream):
+            for record in self._records(_blocks_of(stream)):
                 if record.is_row or not record.data.startswith(options.comment.encode()):
                     kept.append(record.data)
                     length += len(record.data)
@@ -167,7 +159,7 @@ class CsvSource:
             if kept:
                 yield pa.py_buffer(b"".join(kept))
             return
-        one = options.header is True and not is_header and len(self.names) == 1
+        one = options.header is True and len(self.names) == 1
         left = options.skip
         while len(block := stream.read_buffer(size)):
             if left or one:
@@ -183,15 +175,14 @@ class CsvSource:
 
     # -- what is wrong with it -------------------------------------------------------------------------------------
 
-    def _records(self, stream: Any) -> Iterator[Record]:
-        blocks = iter(lambda: stream.read(BLOCK), b"")
+    def _records(self, blocks: Iterator[bytes]) -> Iterator[Record]:
         first = next(blocks, b"").removeprefix(b"\xef\xbb\xbf")
         return records(lines_of(chain([first], blocks)), self.options, self.delimiter)
 
     def check_quotes(self) -> None:
         """Raise ValueError with the place of the first quoted field that is not closed, or is too long."""
         with self.open() as stream:
-            wrong = next((record.wrong for record in self._records(stream) if record.wrong), "")
+            wrong = next((record.wrong for record in self._records(_blocks_of(stream)) if record.wrong), "")
         if wrong:
             raise ValueError(wrong)
 
@@ -200,15 +191,6 @@ class CsvSource:
         texts = [column.cast(kind) for column in table.columns if _is_text(kind := held_type(column.type))]
         if self.options.quote and texts and (any(map(self._is_long, texts)) or self._is_closed_by_other(texts)):
             self.check_quotes()
-
-    def _check_other_fields(self, convert: Any) -> None:
-        """Check the fields of the columns that are left out."""
-        from pyarrow import csv
-
-        left = [name for name in dict.fromkeys(self.names) if name not in convert.include_columns]
-        if left:
-            types = dict.fromkeys((*left, *convert.include_columns), pa.binary())
-            self._check_fields(self.read(csv.ConvertOptions(column_types=types)))
 
     def _is_long(self, column: pa.ChunkedArray) -> bool:
         import pyarrow.compute as pc
@@ -245,7 +227,7 @@ class CsvSource:
         row = -1 if self.options.header is True else 0
         one = len(self.names) == 1
         with self.open() as stream:
-            for record in self._records(stream):
+            for record in self._records(_blocks_of(stream)):
                 data = record.data.rstrip(b"\r\n")
                 if not record.is_row and (data or not one or row < 0):
                     continue
@@ -297,6 +279,9 @@ class _Stream:
 # Exact, and slower than Arrow, which says neither where a quote was opened nor on which lines a row stands, and knows
 # no comments.
 
+_MOST_OF_FIELD = (1 << 31) - 1  # characters; the module `csv` has one limit for the process, which is only raised
+_MOST_OF_ROW = 16 << 20  # bytes that are read of a row unless the file has longer fields: its quote may never be closed
+
 
 @frozen
 class Record:
@@ -308,20 +293,8 @@ class Record:
     wrong: str = ""
 
 
-class _Opened:
-    """A quoted field that is not closed yet: where it was opened, and how long it is so far."""
-
-    def __init__(self, line: int, column: int) -> None:
-        self.line, self.column, self.size = line, column, 0
-
-    def __str__(self) -> str:
-        return f"line {self.line:,}, column {self.column:,}"
-
-    def too_long(self, line: int) -> str:
-        if line - self.line < MOST_LINES and self.size <= MOST_BYTES:
-            return ""
-        what = f"{self}: the quote opens a field of more than 1,000 lines or 1 MB"
-        return f"{what}: close it, or read it with: {{long_fields: true}}"
+def _blocks_of(stream: Any) -> Iterator[bytes]:
+    return iter(lambda: stream.read(BLOCK), b"")
 
 
 def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -338,63 +311,52 @@ def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
 def records(lines: Iterable[bytes], options: CsvOptions, delimiter: str) -> Iterator[Record]:
     """Yield the rows, blank lines and comments behind the lines that are skipped. `lines` are those of the whole file.
 
-    A row ends early where a quoted field gets too long, or where the file ends: `wrong` says so.
+    A row ends early where it gets too long: `wrong` says so.
     """
-    quote, escape, comment = options.quote.encode(), options.escape.encode(), options.comment.encode()
-    between, escaped = re.escape(delimiter.encode()), re.escape(escape)
-    pair = re.escape(quote)
-    also = b"|%b." % escaped if escape else b""
-    to_delimiter = re.compile(b"(?:[^%b%b]+%b)*" % (between, escaped, also), re.DOTALL)
-    to_quote = re.compile(b"(?:[^%b%b]+|%b%b%b)*" % (pair, escaped, pair, pair, also), re.DOTALL)
-    kept: list[bytes] = []
-    first, opened = 0, None
-    for number, line in _joined(lines, options.skip, escape):
-        if not kept:
-            is_comment = bool(comment) and line.startswith(comment)
-            if is_comment or not quote or quote not in line:
-                is_row = not is_comment and bool(line.strip(b"\r\n"))
-                yield Record(number, line, is_row)
-                continue
-            first = number
-        kept.append(line)
-        at, wrong = 0, ""
-        while at < len(line) and not wrong:
-            if opened is None and line.startswith(quote, at):
-                opened, at = _Opened(number, len(line[:at].decode("utf-8", "replace")) + 1), at + 1
-            if opened is None:
-                at = _end(to_delimiter, line, at) + 1
-                continue
-            end = _end(to_quote, line, at)
-            opened.size += end - at
-            wrong = "" if options.long_fields else opened.too_long(number)
-            if end == len(line):
-                break
-            at = _end(to_delimiter, line, end + 1)
-            if not wrong and number > opened.line and line[end + 1 : at].strip(b"\r\n"):
-                wrong = f"{opened}: the quote is closed on line {number:,}, where more text follows: double it, {_LEFT}"
-            opened, at = None, at + 1
-        if wrong or opened is None:
-            yield Record(first, b"".join(kept), wrong=wrong)
-            kept, opened = [], None
-    if kept:
-        yield Record(first, b"".join(kept), wrong=f"{opened}: the quote is never closed: close it, {_LEFT}")
+    csv.field_size_limit(max(csv.field_size_limit(), _MOST_OF_FIELD))
+    comment, signs = options.comment.encode(), [sign.encode() for sign in (options.quote, options.escape) if sign]
+    left = islice(enumerate(lines, 1), options.skip, None)
+    for number, line in left:
+        is_comment = bool(comment) and line.startswith(comment)
+        if is_comment or not any(sign in line for sign in signs):
+            yield Record(number, line, not is_comment and bool(line.strip(b"\r\n")))
+            continue
+        taken = [line]
+        more = _taken(left, taken, _MOST_OF_FIELD if options.long_fields else _MOST_OF_ROW)
+        fields = next(_parsed(chain([line], more), options, delimiter))
+        is_wrong = _has_wrong_quote(taken, fields, options, delimiter)
+        yield Record(number, b"".join(taken), wrong=f"the row on line {number:,} {_WRONG_QUOTE}" if is_wrong else "")
 
 
-def _joined(lines: Iterable[bytes], skip: int, escape: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines with their numbers behind those that are skipped; one with an escaped end has the next in it."""
-    begun, first = b"", 0
-    for number, line in enumerate(lines, 1):
-        if number > skip:
-            begun, first = begun + line, first or number
-            escapes = len(line) - 1 - len(line[:-1].rstrip(escape)) if escape else 0
-            if escapes % 2 == 0 or line.endswith(b"\r\n") or line[-1:] not in b"\r\n":
-                yield first, begun
-                begun, first = b"", 0
-    if begun:
-        yield first, begun
+def _taken(lines: Iterable[tuple[int, bytes]], taken: list[bytes], most: int) -> Iterator[bytes]:
+    """Yield the next lines of a row, and add them to those that are `taken`, until these have so many bytes."""
+    size = 0
+    for _, line in lines:
+        taken.append(line)
+        size += len(line)
+        yield line
+        if size > most:
+            return
 
 
-def _end(pattern: re.Pattern[bytes], line: bytes, at: int) -> int:
-    found = pattern.match(line, at)
-    assert found is not None
-    return found.end()
+def _parsed(
+    lines: Iterable[bytes], options: CsvOptions, delimiter: str, *, strict: bool = False
+) -> Iterator[list[str]]:
+    return csv.reader(
+        (line.decode("utf-8", "surrogateescape") for line in lines),
+        delimiter=delimiter,
+        quotechar=options.quote or None,
+        escapechar=options.escape or None,
+        quoting=csv.QUOTE_MINIMAL if options.quote else csv.QUOTE_NONE,
+        strict=strict,
+    )
+
+
+def _has_wrong_quote(lines: Sequence[bytes], fields: Sequence[str], options: CsvOptions, delimiter: str) -> bool:
+    """Return whether a quoted field of a row does not end, is too long, or has text behind its end on a later line."""
+    is_long = any(len(field) > MOST_BYTES or field.count("\n") >= MOST_LINES for field in fields)
+    try:
+        next(_parsed(lines, options, delimiter, strict=True))
+    except csv.Error as error:
+        return len(lines) > 1 or "unexpected end" in str(error)
+    return is_long and not options.long_fields

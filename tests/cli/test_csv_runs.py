@@ -90,4 +90,4 @@ def test_a_script_that_writes_a_quote_without_its_end(tmp_path: Path, here: Here
     (tmp_path / "p.yaml").write_text(f"nodes:\n  a: {{run: 'printf ''{text}'' > $NFRUN_OUTPUT', format: csv}}\n")
     done = here(tmp_path, "run", "p.yaml", "-q")
     assert done.returncode == 1
-    assert "output.csv cannot be read as csv: line 2, column 3: the quote is never closed" in done.stderr
+    assert "output.csv cannot be read as csv: the row on line 2 has a quote that is not closed" in done.stderr

@@ -32,31 +32,33 @@ def error(folder: Path, text: str, name: str = "t.csv", **options: Any) -> str:
 
 # ------------------------------------------------------------------ quotes
 
-OFF = "close it, or read it with: {quote: ''} if quotes are text"
-LONG = "the quote opens a field of more than 1,000 lines or 1 MB: close it, or read it with: {long_fields: true}"
+NOT_CLOSED = (
+    "has a quote that is not closed, not within 1,000 lines and 1 MB, or where more text follows: close or double it,"
+    " or read it with: {quote: ''} if quotes are text, or {long_fields: true} if a field is so long"
+)
 ROWS = "".join(f"{i},{i}\n" for i in range(3, 2000))
 
 
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ('a,b\n1,x\n2,"y\n3,z\n', {}, f"line 3, column 3: the quote is never closed: {OFF}"),
-        ('a,b\n1,x\n2,"y\n3,z', {}, f"line 3, column 3: the quote is never closed: {OFF}"),
-        ('a,b\n1,x\n2,"y', {}, f"line 3, column 3: the quote is never closed: {OFF}"),
-        ('a,b\r\n1,x\r\n2,"y\r\n3,z\r\n', {}, f"line 3, column 3: the quote is never closed: {OFF}"),
-        ('a,b\n1,"ä\nü"\n2,é"\nö,"y\n', {}, f"line 5, column 3: the quote is never closed: {OFF}"),
-        ('a,b\n"1,x\n2,y\n', {}, f"line 2, column 1: the quote is never closed: {OFF}"),
-        ('a\n1\n"x\ny\n', {}, f"line 3, column 1: the quote is never closed: {OFF}"),
-        ('a,"b\n1,2\n', {}, f"line 1, column 3: the quote is never closed: {OFF}"),
-        ('a,b\n1,x\n2,"y\n3,z\n', {"columns": ["a"]}, f"line 3, column 3: the quote is never closed: {OFF}"),
-        ('a,b\n1,2\n"3\n', {"types": {"a": pa.int64()}}, f"line 3, column 1: the quote is never closed: {OFF}"),
-        ("a;b\n1;'x\n", {"delimiter": ";", "quote": "'"}, f"line 2, column 3: the quote is never closed: {OFF}"),
-        ('x\n# "\na,b\n1,"y\n', {"skip": 1, "comment": "#"}, f"line 4, column 3: the quote is never closed: {OFF}"),
-        (f'a,b\n1,x\n2,"y\n{ROWS}', {}, f"line 3, column 3: {LONG}"),
-        (f'a,b\n1,x\n2,"y\n{ROWS}2000,"\n', {}, f"line 3, column 3: {LONG}"),
-        (f'a,b\n1,x\n2,"y\n{ROWS}2000,"\n', {"columns": ["a"]}, f"line 3, column 3: {LONG}"),
-        (f'a,b\n1,"{"x" * (1 << 21)}"\n', {}, f"line 2, column 3: {LONG}"),
-        (f'a,b\n1,"{"x" * (5 << 20)}"\n', {}, f"line 2, column 3: {LONG}"),
+        ('a,b\n1,x\n2,"y\n3,z\n', {}, f"the row on line 3 {NOT_CLOSED}"),
+        ('a,b\n1,x\n2,"y\n3,z', {}, f"the row on line 3 {NOT_CLOSED}"),
+        ('a,b\n1,x\n2,"y', {}, f"the row on line 3 {NOT_CLOSED}"),
+        ('a,b\r\n1,x\r\n2,"y\r\n3,z\r\n', {}, f"the row on line 3 {NOT_CLOSED}"),
+        ('a,b\n1,"ä\nü"\n2,é"\nö,"y\n', {}, f"the row on line 5 {NOT_CLOSED}"),
+        ('a,b\n"1,x\n2,y\n', {}, f"the row on line 2 {NOT_CLOSED}"),
+        ('a\n1\n"x\ny\n', {}, f"the row on line 3 {NOT_CLOSED}"),
+        ('a,"b\n1,2\n', {}, f"the row on line 1 {NOT_CLOSED}"),
+        ('a,b\n1,x\n2,"y\n3,z\n', {"columns": ["a"]}, f"the row on line 3 {NOT_CLOSED}"),
+        ('a,b\n1,2\n"3\n', {"types": {"a": pa.int64()}}, f"the row on line 3 {NOT_CLOSED}"),
+        ("a;b\n1;'x\n", {"delimiter": ";", "quote": "'"}, f"the row on line 2 {NOT_CLOSED}"),
+        ('x\n# "\na,b\n1,"y\n', {"skip": 1, "comment": "#"}, f"the row on line 4 {NOT_CLOSED}"),
+        (f'a,b\n1,x\n2,"y\n{ROWS}', {}, f"the row on line 3 {NOT_CLOSED}"),
+        (f'a,b\n1,x\n2,"y\n{ROWS}2000,"\n', {}, f"the row on line 3 {NOT_CLOSED}"),
+        (f'a,b\n1,x\n2,"y\n{ROWS}2000,"\n', {"columns": ["a"]}, f"the row on line 3 {NOT_CLOSED}"),
+        (f'a,b\n1,"{"x" * (1 << 21)}"\n', {}, f"the row on line 2 {NOT_CLOSED}"),
+        (f'a,b\n1,"{"x" * (5 << 20)}"\n', {}, f"the row on line 2 {NOT_CLOSED}"),
     ],
 )
 def test_a_quote_that_takes_the_rest_of_a_file_is_an_error(
@@ -71,15 +73,14 @@ def test_a_long_field_without_quotes_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"columns": ["a"]}])
 def test_a_quote_that_is_closed_by_that_of_another_field_is_an_error(tmp_path: Path, options: dict[str, Any]) -> None:
-    hint = "where more text follows: double it, or read it with: {quote: ''} if quotes are text"
     told = error(tmp_path, 'a,b\n1,x\n2,"y\n3,"z"\n4,u\n', **options)
-    assert told == f"line 3, column 3: the quote is closed on line 4, {hint}"
+    assert told == f"the row on line 3 {NOT_CLOSED}"
     told = error(tmp_path, 'a,b\n1,x\n"2,y\n3,"z, u"\n4,u\n', **options)
-    assert told == f"line 3, column 1: the quote is closed on line 4, {hint}"
+    assert told == f"the row on line 3 {NOT_CLOSED}"
 
 
 def test_a_quote_in_a_compressed_file_and_in_one_of_several(tmp_path: Path) -> None:
-    where = f"line 2, column 1: the quote is never closed: {OFF}"
+    where = f"the row on line 2 {NOT_CLOSED}"
     assert error(tmp_path, 'a,b\n"x,1\n', "t.csv.gz") == where
     for name, text in (("day=1/t.csv", "a,b\ny,2\n"), ("day=2/t.csv", 'a,b\n"x,1\n')):
         (tmp_path / "days" / name).parent.mkdir(parents=True)

@@ -535,7 +535,7 @@ def damaged_files(tmp_path: Path) -> Path:
         ("empty.csv", "the file is empty"),
         ("empty.csv.gz", "the file is empty"),
         ("csv.csv.bz2", "Empty CSV file"),
-        ("blank.csv", "CSV parse error: Empty CSV file or block: cannot infer number of columns"),
+        ("blank.csv", "Empty CSV file"),
         ("csv.parquet", "it is not a Parquet file"),
         ("csv.arrow", "it is not an Arrow file or an Arrow stream"),
         ("parquet.csv", "it is a Parquet file"),
