@@ -83,15 +83,13 @@ Read = Callable[[Types, bool], pa.Table]
 _ZONED = r"[T ]\d\d[:\d.]*(Z|[+-]\d\d(:?\d\d)?)$"
 _EXACT = float(1 << 53)  # up to here, a double holds each whole number
 _DIGITS = 38  # of a decimal128
-_WHOLE = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
 
 
 def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.Table:
     """Return the table that `read` gives, without a value that the file has in another way.
 
-    Of columns whose type is not given: times that all have a zone are in UTC, and texts where only some have one. Whole
-    numbers beyond int64 are uint64 or decimals. Raises ValueError for times that have a zone against their type, or
-    none, and for a whole number that would become another one among fractions.
+    Of columns whose type is not given: times that all have a zone are in UTC, and texts where only some have one.
+    Raises ValueError for times that have a zone against their type, or none, and for a whole number that no double is.
     """
     given = {
         name: type_ for name, type_ in types.items() if pt.is_timestamp(type_) or pt.is_date(type_) or pt.is_time(type_)
@@ -115,7 +113,7 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
         table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != times[name]})
     for name in table.column_names:
         if name not in types and any(map(may_be_inexact, _leaves(table.column(name)))):
-            table = _with_whole_numbers(name, table, read, open_file)
+            _check_whole_numbers(name, open_file)
     return table
 
 
@@ -149,30 +147,6 @@ def _zoned(name: str, type_: pa.DataType, texts: pa.ChunkedArray, is_given: bool
     return with_inner_types(type_, lambda _: next(leaves))
 
 
-def _with_whole_numbers(name: str, table: pa.Table, read: Read, open_file: Callable[[], Any]) -> pa.Table:
-    """Return the table with whole numbers of a column that has large floats, if the file has these."""
-    import pyarrow.compute as pc
-
-    column = table.column(name)
-    is_large = [may_be_inexact(leaf) for leaf in _leaves(column)]
-    for whole in _WHOLE:
-        places = iter(is_large)
-        types = {name: with_inner_types(column.type, lambda leaf: whole if next(places) else leaf)}  # noqa: B023
-        try:
-            found = _replaced(table, read, types)
-        except pa.ArrowInvalid:  # a fraction, or too many digits
-            continue
-        if pt.is_uint64(whole):
-            return found
-        pairs = zip(_leaves(found.column(name)), _leaves(column), is_large, strict=True)
-        changed = [
-            pc.any(pc.not_equal(one, other.cast(pa.string()).cast(whole))).as_py() for one, other, has in pairs if has
-        ]
-        return found if any(changed) else table
-    _check_whole_numbers(name, open_file)
-    return table
-
-
 class _Lost(Exception):
     """A whole number that no double is."""
 
@@ -193,11 +167,9 @@ def _check_whole_numbers(name: str, open_file: Callable[[], Any]) -> None:
                 row = json.loads(line, parse_int=lambda text: int(text[:4300])) if line.strip() else {}
                 json.loads(json.dumps(row.get(name)), parse_int=_double)
             except _Lost as lost:
-                raise ValueError(
-                    f"column '{ellipsize(name)}' has {lost} in line {number}, which no double is, beside numbers that"
-                    " are no whole ones: write it as a text, or give its type in a schema:"
-                    f" {{{ellipsize(name)}: double}}"
-                ) from None
+                what = f"column '{ellipsize(name)}' has {lost} in line {number}, which neither int64 nor a double is"
+                how = f"write it as a text, or give its type in a schema, such as {ellipsize(name)}: uint64"
+                raise ValueError(f"{what}: {how}") from None
             except ValueError:  # several values in a line, which Arrow reads
                 continue
 

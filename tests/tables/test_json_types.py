@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from datetime import UTC, datetime, time
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,9 @@ AT = datetime(2024, 1, 1, 9, 46, 40, tzinfo=UTC)
 NAIVE = AT.replace(tzinfo=None)
 LOCAL = '"2024-01-01T11:46:40+02:00"'
 IN_UTC = pa.timestamp("s", "UTC")
-DECIMAL, LONG = pa.decimal128(38, 0), pa.decimal256(76, 0)
 INF = float("inf")
 VALUES: dict[str, tuple[list[str], pa.DataType, list[Any]]] = {
-    "uint64": ([f"{2**64 - 1}", f"{2**64 - 2}", "null"], pa.uint64(), [2**64 - 1, 2**64 - 2, None]),
     "int64": ([f"{2**63 - 1}", f"{-(2**63)}"], pa.int64(), [2**63 - 1, -(2**63)]),
-    "below int64": ([f"{-(2**63) - 1}", "1"], DECIMAL, [Decimal(-(2**63) - 1), Decimal(1)]),
-    "both signs": ([f"{2**64 - 1}", "-1"], DECIMAL, [Decimal(2**64 - 1), Decimal(-1)]),
-    "two keys": ([f"{2**64 + 1}", f"{2**64 + 2}"], DECIMAL, [Decimal(2**64 + 1), Decimal(2**64 + 2)]),
-    "50 digits": (["1" * 50, "1" * 49 + "2"], LONG, [Decimal("1" * 50), Decimal("1" * 49 + "2")]),
-    "in a list": ([f"[{2**64 + 1}, null]", "null"], pa.list_(DECIMAL), [[Decimal(2**64 + 1), None], None]),
-    "in a struct": (
-        [f'{{"a": {2**64 - 1}, "b": {{"c": [1.5]}}}}'],
-        pa.struct({"a": pa.uint64(), "b": pa.struct({"c": pa.list_(pa.float64())})}),
-        [{"a": 2**64 - 1, "b": {"c": [1.5]}}],
-    ),
     "large floats": (["1e22", "1e300"], pa.float64(), [1e22, 1e300]),
     "large whole floats": (["1e22", "1e+21"], pa.float64(), [1e22, 1e21]),
     "floats as JavaScript writes them": (["1.5", "12345678901234567000"], pa.float64(), [1.5, 12345678901234567000.0]),
@@ -57,20 +44,39 @@ VALUES: dict[str, tuple[list[str], pa.DataType, list[Any]]] = {
     ),
     "mixed zones in a list": ([f'[{LOCAL}, "2024-01-01"]'], pa.list_(pa.string()), [[LOCAL[1:-1], "2024-01-01"]]),
     "structs in lists": (
-        [f'[{{"t": {LOCAL}, "n": {2**64 + 1}}}]'],
-        pa.list_(pa.struct({"t": IN_UTC, "n": DECIMAL})),
-        [[{"t": AT, "n": Decimal(2**64 + 1)}]],
+        [f'[{{"t": {LOCAL}, "n": 1}}]'],
+        pa.list_(pa.struct({"t": IN_UTC, "n": pa.int64()})),
+        [[{"t": AT, "n": 1}]],
     ),
 }
 LOST = f"{2**53 + 1}"
 WRONG: dict[str, tuple[list[str], pa.DataType | None, str]] = {
-    "beside fractions": (["1.5", LOST], None, f"column 'a' has {LOST} in line 2, which no double is"),
-    "beside fractions in a list": ([f"[1.5, {LOST}]"], None, f"column 'a' has {LOST} in line 1, which no double is"),
-    "beside infinity": ([LOST, "Infinity"], None, f"column 'a' has {LOST} in line 1, which no double is"),
-    "80 digits": (["1" * 80], None, "which no double is"),
-    "400 digits beside fractions": (["0.5", "1" * 400], None, "in line 2, which no double is"),
-    "5,000 digits beside fractions": (["0.5", "1" * 5000], None, "in line 2, which no double is"),
-    "5,000 digits beside large fractions": (["1.5e300", f"-{'1' * 5000}"], None, "in line 2, which no double is"),
+    "beside fractions": (["1.5", LOST], None, f"column 'a' has {LOST} in line 2, which neither int64 nor a double is"),
+    "beside fractions in a list": (
+        [f"[1.5, {LOST}]"],
+        None,
+        f"column 'a' has {LOST} in line 1, which neither int64 nor a double is",
+    ),
+    "uint64": ([f"{2**64 - 1}", "null"], None, f"column 'a' has {2**64 - 1} in line 1, which neither int64 nor"),
+    "below int64": (
+        ["1", f"{-(2**63) - 1}"],
+        None,
+        f"column 'a' has {-(2**63) - 1} in line 2, which neither int64 nor",
+    ),
+    "in a struct": ([f'{{"b": {{"c": [{2**64 + 1}]}}}}'], None, f"column 'a' has {2**64 + 1} in line 1, which neither"),
+    "beside infinity": (
+        [LOST, "Infinity"],
+        None,
+        f"column 'a' has {LOST} in line 1, which neither int64 nor a double is",
+    ),
+    "80 digits": (["1" * 80], None, "which neither int64 nor a double is"),
+    "400 digits beside fractions": (["0.5", "1" * 400], None, "in line 2, which neither int64 nor a double is"),
+    "5,000 digits beside fractions": (["0.5", "1" * 5000], None, "in line 2, which neither int64 nor a double is"),
+    "5,000 digits beside large fractions": (
+        ["1.5e300", f"-{'1' * 5000}"],
+        None,
+        "in line 2, which neither int64 nor a double is",
+    ),
     "zoned for none": (
         [LOCAL],
         pa.timestamp("us"),
@@ -110,6 +116,9 @@ def test_a_value_that_would_be_another_one_is_an_error(tmp_path: Path, name: str
 
 
 def test_a_type_that_is_given_is_that_of_the_column(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(lines([f"{2**64 - 1}", "1"]))
+    for type_ in (pa.uint64(), pa.decimal128(38, 0)):
+        assert read_table("t.jsonl", base=tmp_path, types={"a": type_})["a"].to_pylist() == [2**64 - 1, 1]
     (tmp_path / "t.jsonl").write_bytes(lines(["1.5", LOST]))
     assert read_table("t.jsonl", base=tmp_path, types={"a": pa.float64()})["a"].to_pylist() == [1.5, float(2**53)]
     (tmp_path / "t.jsonl").write_bytes(lines([LOCAL]))

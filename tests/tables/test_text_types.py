@@ -11,11 +11,12 @@ import pytest
 from pyarrow import csv, json
 
 from nfrun.tables.contracts.column_types import arrow_type
-from nfrun.tables.contracts.type_names import DECIMALS, PLAIN, UNITS, is_read, parse_type
+from nfrun.tables.contracts.type_names import DECIMALS, PLAIN, is_read, parse_type
 
 NAMES = [
     *PLAIN,
-    *(f"{name}[{unit}]" for name, units in UNITS.items() for unit in units),
+    *("date32[day]", "date64[ms]", "time32[s]", "time32[ms]", "time64[us]", "time64[ns]"),
+    *(f"{name}[{unit}]" for name in ("timestamp", "duration") for unit in ("s", "ms", "us", "ns")),
     *("integer", "number", "string", "boolean", "date", "timestamp", "binary", "timestamp[us, tz=UTC]"),
     *(f"{name}(9, 2)" for name in DECIMALS),
     *(f"{name}<int64>" for name in ("list", "large_list", "list_view", "large_list_view")),

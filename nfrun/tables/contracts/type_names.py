@@ -14,7 +14,7 @@ from nfrun.core.values import frozen
 FAMILIES = ("integer", "number", "string", "boolean", "date", "timestamp", "binary", "list", "struct", "any")
 
 # Names without arguments.
-_PLAIN = (
+PLAIN = (
     *("null", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("halffloat", "float16", "float", "float32", "double", "float64", "utf8", "large_string", "string_view"),
     *("large_binary", "binary_view", "date32", "date64", "month_day_nano_interval"),
@@ -36,7 +36,7 @@ _MEANT = {
 }  # fmt: skip
 # A type without others inside: its name, and its unit and zone, its length, or its digits.
 _FLAT = re.compile(
-    rf"({'|'.join((*FAMILIES, *_PLAIN))})|(date32)\[(day)]|(date64)\[(ms)]|(time32)\[(m?s)]|(time64)\[([un]s)]"
+    rf"({'|'.join((*FAMILIES, *PLAIN))})|(date32)\[(day)]|(date64)\[(ms)]|(time32)\[(m?s)]|(time64)\[([un]s)]"
     r"|(duration)\[([mun]?s)]|(timestamp)\[([mun]?s)(?:,tz=([^]\s]+))?]|(fixed_size_binary)\[([0-9]{1,9})]"
     rf"|({'|'.join(DECIMALS)})\(([0-9]{{1,2}}),(-?[0-9]{{1,9}})\)"
 )
@@ -91,7 +91,7 @@ def _wrong(text: str, whole: str) -> TypeNameError:
     """Return the error for a text that names no type, in which `text` is wrong."""
     found = re.match(r"\w*", text)
     word = found[0] if found else ""
-    guess = closest_match(word, [*FAMILIES, *_PLAIN, *_MEANT])
+    guess = closest_match(word, [*FAMILIES, *PLAIN, *_MEANT])
     hint = f"did you mean '{guess}'?" if guess else f"Arrow's names, or {', '.join(FAMILIES)}"
     return TypeNameError(f"there is no type '{whole}'", f"write {_MEANT[word]}" if word in _MEANT else hint)
 
