@@ -76,8 +76,6 @@ def nested(inner: st.SearchStrategy[Column]) -> st.SearchStrategy[Column]:
     return st.one_of(
         listed(pa.list_),
         listed(pa.large_list),
-        listed(pa.list_view),
-        listed(pa.large_list_view),
         listed(lambda kind: pa.list_(kind, 2), 2),
         inner.map(lambda c: (pa.map_(pa.string(), c[0]), st.lists(st.tuples(TEXT, or_null(c[1])), max_size=3))),
         st.tuples(inner, inner).map(
@@ -104,24 +102,6 @@ def as_dictionary(array: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int16()), values)
 
 
-def as_runs(array: pa.Array) -> pa.Array:
-    ends = [sum(1 + i % 3 for i in range(n + 1)) for n in range(len(array))]
-    runs = pa.RunEndEncodedArray.from_arrays(pa.array(ends, pa.int32()), array)
-    return runs.slice(0, len(array))
-
-
-def as_dense(array: pa.Array) -> pa.Array:
-    codes, half = [5 * (i % 2) for i in range(len(array))], pa.array([i // 2 for i in range(len(array))], pa.int32())
-    others = pa.array([None if i % 3 else i for i in range(len(array))], pa.int64())
-    return pa.UnionArray.from_dense(pa.array(codes, pa.int8()), half, [array, others], ["x", "y"], [0, 5])
-
-
-def as_sparse(array: pa.Array) -> pa.Array:
-    codes = [i % 2 for i in range(len(array))]
-    others = pa.array([None if i % 3 else i for i in range(len(array))], pa.int64())
-    return pa.UnionArray.from_sparse(pa.array(codes, pa.int8()), [array, others])
-
-
 def as_struct(array: pa.Array) -> pa.Array:
     missing = pa.array([i % 3 == 1 for i in range(len(array))], pa.bool_())
     return pa.StructArray.from_arrays([array], ["a"], mask=missing)
@@ -132,7 +112,7 @@ def as_list(array: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, array)
 
 
-WRAPPERS = [as_dictionary, as_runs, as_dense, as_sparse, as_struct, as_list]
+WRAPPERS = [as_dictionary, as_struct, as_list]
 
 
 @st.composite

@@ -126,7 +126,6 @@ def pandas_frame(table: Any) -> Any:
     """
     import pandas as pd
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.types as pt
 
     names = table.column_names
@@ -137,16 +136,12 @@ def pandas_frame(table: Any) -> Any:
     nested = set()
     for i, field in enumerate(table.schema):
         column = table.column(i)
-        if pt.is_run_end_encoded(field.type):
-            table = table.set_column(i, field.name, column := pc.run_end_decode(column))
         if (
             isinstance(field.type, pa.BaseExtensionType)
             and pt.is_integer(field.type.storage_type)
             and column.null_count
         ):
             table = table.set_column(i, field.name, column := column.cast(field.type.storage_type))
-        if "list_view<" in str(field.type) and not len(column):  # pyarrow 26 ends the process
-            table = table.set_column(i, field.name, column := pa.chunked_array([], pa.list_(pa.null())))
         if pt.is_nested(column.type):
             nested |= {column.type} if any(map(_would_change, column.chunks)) else set()
         elif column.null_count and (pt.is_integer(column.type) or pt.is_boolean(column.type)):

@@ -139,7 +139,7 @@ def _type_text(kind: pa.DataType) -> str:
     """Return a unique name of the type of the values, whatever their encoding."""
     if isinstance(kind, pa.BaseExtensionType):
         return f"extension<{kind.extension_name!r}, {_type_text(kind.storage_type)}>"
-    if pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+    if pt.is_dictionary(kind):
         return _type_text(kind.value_type)
     if pt.is_map(kind):
         return f"map<{_type_text(kind.key_type)}, {_type_text(kind.item_type)}>"
@@ -147,10 +147,8 @@ def _type_text(kind: pa.DataType) -> str:
         return f"fixed_size_list<{_type_text(kind.value_type)}>[{kind.list_size}]"
     if is_list(kind):
         return f"list<{_type_text(kind.value_type)}>"
-    if pt.is_struct(kind) or pt.is_union(kind):
-        fields = [kind.field(i) for i in range(kind.num_fields)]
-        inner = ", ".join(f"{json.dumps(field.name)}: {_type_text(field.type)}" for field in fields)
-        return f"{'struct' if pt.is_struct(kind) else 'union'}<{inner}>"
+    if pt.is_struct(kind):
+        return f"struct<{', '.join(f'{json.dumps(field.name)}: {_type_text(field.type)}' for field in kind)}>"
     if pt.is_large_string(kind) or pt.is_string_view(kind):
         return "string"
     if pt.is_large_binary(kind) or pt.is_binary_view(kind):

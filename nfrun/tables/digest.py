@@ -16,7 +16,6 @@ from nfrun.tables.plain_arrays import (
     cast_to,
     is_list,
     map_entries,
-    run_indices,
     taken,
     unsigned,
     valid_values,
@@ -196,29 +195,8 @@ class _Struct(_Node):
             child.add(array.field(i))
 
 
-class _Union(_Node):
-    """Hashes the type code of each row, and each child's rows in order."""
-
-    def __init__(self, text: str, children: Iterable[_Node], codes: list[int], dense: bool) -> None:
-        super().__init__(text, children)
-        self._codes, self._dense = codes, dense
-
-    def _values(self, array: pa.Array) -> None:
-        import pyarrow.compute as pc
-
-        # Read the buffers: .type_codes and .offsets ignore the start of a slice (pyarrow 26).
-        size, start, buffers = len(array), array.offset, array.buffers()
-        codes = pa.Array.from_buffers(pa.int8(), size, [None, buffers[1]], offset=start)
-        _feed(self._streams[0], codes, 1)
-        for i, code in enumerate(self._codes):
-            rows = pc.indices_nonzero(pc.equal(codes, pa.scalar(code, pa.int8())))
-            if self._dense:
-                rows = pa.Array.from_buffers(pa.int32(), size, [None, buffers[2]], offset=start).take(rows)
-            self._children[i].add(taken(array.field(i), rows))
-
-
 class _Decoded(_Node):
-    """Hashes arrays that encode or wrap another type: dictionaries, run-end encodings, views, extensions."""
+    """Hashes arrays that encode or wrap another type: dictionaries, views, extensions."""
 
     def __init__(self, text: str, child: _Node, decode: Callable[[pa.Array], pa.Array]) -> None:
         super().__init__(text, [child])
@@ -257,29 +235,22 @@ def _nested(kind: pa.DataType) -> _Node | None:
         child = _node(kind.value_field)
         return _List(f"fixed_size_list<{child.text}>[{kind.list_size}]", child, 0)
     if is_list(kind):
-        child, name = _node(kind.value_field), str(kind).partition("<")[0]  # `list`, or `large_list_view`
-        return _List(f"{name}<{child.text}>", child, 8 if name.startswith("large") else 4)
-    if pt.is_struct(kind) or pt.is_union(kind):
-        fields = [kind.field(i) for i in range(kind.num_fields)]
-        children = [_node(field) for field in fields]
+        child, is_large = _node(kind.value_field), pt.is_large_list(kind)
+        return _List(f"{'large_' if is_large else ''}list<{child.text}>", child, 8 if is_large else 4)
+    if pt.is_struct(kind):
+        children = [_node(field) for field in kind]
         # Encode names as JSON: a field may be called "a: int64, b".
-        inner = ", ".join(f"{json.dumps(f.name)}: {c.text}" for f, c in zip(fields, children, strict=True))
-        if pt.is_struct(kind):
-            return _Struct(f"struct<{inner}>", children)
-        return _Union(f"{kind.mode}_union<{inner}, {kind.type_codes}>", children, kind.type_codes, kind.mode == "dense")
+        inner = ", ".join(f"{json.dumps(f.name)}: {c.text}" for f, c in zip(kind, children, strict=True))
+        return _Struct(f"struct<{inner}>", children)
     return None
 
 
 def _encoded(kind: pa.DataType) -> _Node | None:
-    if pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
-        inner, wide = _node(pa.field("", kind.value_type)).text, wide_type(kind.value_type)
-        child = _node(pa.field("", wide))
     if pt.is_dictionary(kind):
+        inner, wide = _node(pa.field("", kind.value_type)).text, wide_type(kind.value_type)
         text = f"dictionary<{inner}, {kind.index_type}, ordered={kind.ordered}>"
-        return _Decoded(text, child, lambda array: taken(cast_to(array.dictionary, wide), array.indices))
-    if pt.is_run_end_encoded(kind):
-        text = f"run_end_encoded<{kind.run_end_type}, {inner}>"
-        return _Decoded(text, child, lambda array: taken(cast_to(array.values, wide), run_indices(array)))
+        decode: Callable[[pa.Array], pa.Array] = lambda array: taken(cast_to(array.dictionary, wide), array.indices)  # noqa: E731
+        return _Decoded(text, _node(pa.field("", wide)), decode)
     if pt.is_string_view(kind) or pt.is_binary_view(kind):
         # The bytes of a view array can be in any order. Cast to large_*: more than 2 GB do not fit int32 offsets.
         wide = wide_type(kind)
@@ -301,10 +272,7 @@ def _flat(kind: pa.DataType) -> _Node:
 
 
 def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
-    """Yield the dictionaries in an array, including nested ones.
-
-    Don't take them from an IPC stream without rows: for a list view, that stream holds the whole parent array.
-    """
+    """Yield the dictionaries in an array, including nested ones."""
     left = [array]
     while left:
         array = left.pop()
@@ -315,9 +283,9 @@ def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
             left.append(array.storage)
         elif pt.is_map(array.type):
             left += array.keys, array.items
-        elif pt.is_struct(array.type) or pt.is_union(array.type):
+        elif pt.is_struct(array.type):
             left += (array.field(i) for i in range(array.type.num_fields))
-        elif array.type.num_fields:  # lists of all kinds, and run-end encoded arrays
+        elif array.type.num_fields:  # lists of all kinds
             left.append(array.values)
 
 

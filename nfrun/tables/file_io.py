@@ -402,7 +402,7 @@ def _write_arrow(table: pa.Table, file: Any, path: Path) -> None:
 def _write_parquet(table: pa.Table, file: Any, path: Path) -> None:
     from pyarrow.parquet import write_table as write
 
-    columns = [_with_zone(_plain(column)) for column in table.columns]
+    columns = [_with_zone(column) for column in table.columns]
     write(pa.table(columns, table.schema.names) if columns else table, file)
 
 
@@ -424,9 +424,8 @@ def _write_jsonl(table: pa.Table, file: Any, path: Path) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"it has several columns named '{twice}'")
-    columns = [_plain(column) for column in table.columns]
-    forms = [json_form(column.type) for column in columns]
-    for batch in pa.table(columns, names).to_batches(max_chunksize=_BATCH):
+    forms = [json_form(kind) for kind in table.schema.types]
+    for batch in table.to_batches(max_chunksize=_BATCH):
         values = [json_values(array, form) for array, form in zip(batch.columns, forms, strict=True)]
         rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
         file.write("".join([encode_line(row) + "\n" for row in rows]).encode())
@@ -462,7 +461,6 @@ def write_as(format: str, table: pa.Table, file: Any, path: Path) -> None:
 
 def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the column in a form that pyarrow can write to csv: as it is, or as text."""
-    column = _plain(column)
     kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
     if pt.is_string_view(kind):
         return column.cast(pa.large_string())
@@ -478,13 +476,6 @@ def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     encode = encode_line if pt.is_nested(kind) else str
     chunks = [[None if v is None else encode(v) for v in json_values(chunk, form)] for chunk in column.chunks]
     return pa.chunked_array([pa.array(chunk, pa.large_string()) for chunk in chunks], pa.large_string())
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column with run-end encoding removed: only Arrow files can hold it."""
-    import pyarrow.compute as pc
-
-    return pc.run_end_decode(column) if pt.is_run_end_encoded(column.type) else column
 
 
 def _with_zone(column: pa.ChunkedArray) -> pa.ChunkedArray:

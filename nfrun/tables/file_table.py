@@ -26,7 +26,7 @@ from nfrun.system.checksums import FileLook, bytes_checksum, file_checksum, text
 from nfrun.system.os_errors import reason
 from nfrun.tables.formats import FormatError, format_of, local_source
 from nfrun.tables.ipc import schema_line
-from nfrun.tables.stored_form import registered_schema
+from nfrun.tables.stored_form import check_types, registered_schema
 
 SCANNED = ("parquet", "arrow")  # formats of which queries read the columns that they need
 _MOST_OPEN = 400  # files in this process: the system may allow no more than 1,024
@@ -118,6 +118,7 @@ def open_files(
     is_one = len(schema) and all(found.equals(schema) for found, _ in shapes[1:])
     if not is_one or not all(seen.checksum for seen in looks):
         return None
+    check_types(schema)
     if partitions.types:
         schema = partitions.add_to(schema.empty_table(), files[0].name).schema
     if columns is not None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.values import frozen
+from nfrun.tables.plain_arrays import is_list
 
 encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 # For files: with Infinity and -Infinity, which JSON lacks, and which readers of it know.
@@ -49,7 +50,7 @@ def json_values(array: pa.Array, form: Form) -> list[Any]:
 
 
 def json_form(kind: pa.DataType) -> Form:
-    """Return the JSON form of a type. Raises ValueError for unions and run-end encodings, also inside other types."""
+    """Return the JSON form of a type. Raises ValueError for one that has none, also inside other types."""
     if pt.is_dictionary(kind):
         return json_form(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
@@ -84,13 +85,10 @@ def _nested_form(kind: pa.DataType) -> Form:
         inner = {name: form.convert for name, form in forms.items() if form.convert}
         struct = pa.struct([(name, form.kind) for name, form in forms.items()])
         return Form(struct if struct.names == kind.names else kind, partial(_each_field, inner) if inner else None)
-    if pt.is_union(kind) or pt.is_run_end_encoded(kind):
+    if not is_list(kind):
         raise ValueError(f"there is no text form for {kind}")
     form = json_form(kind.value_type)
-    # Keep list views: casting a list view inside a list to a list loses its values (pyarrow 26).
-    views = pt.is_list_view(kind) or pt.is_large_list_view(kind)
-    listed = (kind if form.kind == kind.value_type else pa.list_view(form.kind)) if views else pa.large_list(form.kind)
-    return Form(listed, partial(_each_item, form.convert) if form.convert else None)
+    return Form(pa.large_list(form.kind), partial(_each_item, form.convert) if form.convert else None)
 
 
 def _each_field(converts: Mapping[str, Callable[[Any], Any]], row: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,11 @@ def unsigned(value: int, kind: pa.DataType) -> pa.Scalar:
 
 
 def held_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type of the values of a column: that inside a dictionary, runs of values or an extension type."""
+    """Return the type of the values of a column: that inside a dictionary or an extension type."""
     while True:
         if isinstance(kind, pa.BaseExtensionType):
             kind = kind.storage_type
-        elif pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+        elif pt.is_dictionary(kind):
             kind = kind.value_type
         else:
             return kind
@@ -40,8 +40,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 def is_list(kind: pa.DataType) -> bool:
     """Return whether values of the type are lists of any kind."""
-    views = pt.is_list_view(kind) or pt.is_large_list_view(kind)
-    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind) or views)
+    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind))
 
 
 def byte_width(kind: pa.DataType) -> int:
@@ -97,16 +96,6 @@ def times_of_day(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return pc.binary_join_element_wise("1970-01-01T", texts, "").cast(pa.timestamp(kind.unit)).cast(kind)
 
 
-def run_indices(array: pa.Array) -> pa.Array:
-    """Return the index of each row's value in a run-end encoded array. `run_end_decode` does not support most types."""
-    places: list[int] = []
-    first = array.find_physical_offset()
-    for i, end in enumerate(array.run_ends.slice(first, array.find_physical_length()).to_pylist(), first):
-        # run_ends ignore the slice: they count from the start of the parent array.
-        places.extend([i] * (min(end - array.offset, len(array)) - len(places)))
-    return pa.array(places, pa.int64())
-
-
 def map_entries(array: pa.Array) -> pa.Array:
     """Return a map array as a list array: maps have no kernels for lengths and values."""
     return array.cast(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
@@ -129,14 +118,14 @@ def taken(array: pa.Array, indices: pa.Array) -> pa.Array:
     try:
         return array.take(indices)
     except pa.ArrowNotImplementedError:
-        # There is no kernel for views, run-end encodings and types that contain them. Concatenate slices: slow.
+        # There is no kernel for views and types that contain them. Concatenate slices: slow.
         null = pa.nulls(1, array.type)
         pieces = [null if i is None else array.slice(i, 1) for i in indices.to_pylist()]
         return pa.concat_arrays(pieces or [array.slice(0, 0)])
 
 
 def decoded(array: pa.Array) -> pa.Array:
-    """Return the array without the encodings of its type: dictionary, run ends, view, extension, one in the other.
+    """Return the array without the encodings of its type: dictionary, view, extension, one in the other.
 
     The values inside of nested types stay as they are.
     """
@@ -145,6 +134,4 @@ def decoded(array: pa.Array) -> pa.Array:
         return decoded(array.storage)
     if pt.is_dictionary(kind):
         return decoded(taken(cast_to(array.dictionary, wide_type(kind.value_type)), array.indices))
-    if pt.is_run_end_encoded(kind):
-        return decoded(taken(cast_to(array.values, wide_type(kind.value_type)), run_indices(array)))
     return cast_to(array, wide_type(kind)) if pt.is_string_view(kind) or pt.is_binary_view(kind) else array

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator, Set
 import pyarrow as pa
 import pyarrow.types as pt
 
+from nfrun.core.text import ellipsize
 from nfrun.tables.formats import FormatError
 from nfrun.tables.plain_arrays import with_inner_types
 
+_RARE = re.compile(r"(run_end_encoded|(?:sparse|dense)_union|list_view)<")
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
 _MIN_BYTES = 8 << 20  # a batch of fewer rows is not joined with others if it has as many
 
@@ -30,7 +32,7 @@ def as_stored(table: pa.Table, plain: bool = False) -> pa.Table:
     if not plain and "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
         table = with_stored_types(table)
         for i, field in enumerate(table.schema):
-            # Lists and runs show readers all values of the array that they are a slice of; a file has only their own.
+            # Lists show readers all values of the array that they are a slice of; a file has only their own.
             if any(map(_is_slice, table.column(i).chunks)):
                 table = table.set_column(i, field, copied(table.select([i])).column(0))
     if not table.num_columns or (table.num_rows and {column.num_chunks for column in table.columns} == {1}):
@@ -49,8 +51,6 @@ def _is_slice(array: pa.Array) -> bool:
         return True
     if pt.is_struct(kind):
         return any(_is_slice(array.field(i)) for i in range(kind.num_fields))
-    if pt.is_run_end_encoded(kind):
-        return bool(array.run_ends[-1].as_py() != len(array))
     if pt.is_fixed_size_list(kind):
         return len(array.values) != len(array) * kind.list_size or _is_slice(array.values)
     if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_map(kind):
@@ -60,11 +60,23 @@ def _is_slice(array: pa.Array) -> bool:
 
 
 def with_stored_types(table: pa.Table) -> pa.Table:
-    """Return the table with the types, and with one dictionary per column, as a reader of its file gets them."""
+    """Return the table with the types, and with one dictionary per column, as a reader of its file gets them.
+
+    Raises FormatError for a type that is not handed on, see `check_types`.
+    """
+    check_types(table.schema)
     types = str(table.schema)
     if "extension<" in types:
         table = as_registered(table)
     return with_one_dictionary_each(with_plain_words(table)) if "dictionary<" in types else table
+
+
+def check_types(schema: pa.Schema) -> None:
+    """Raise FormatError for a column of a type that few libraries read, and for which Arrow has few functions."""
+    for field in schema:
+        if found := _RARE.search(str(field.type)):
+            what = f"the column '{ellipsize(field.name)}' is {ellipsize(str(field.type))}"
+            raise FormatError(f"{what}, and no {found[1]} is handed on: cast it, or decode it with run_end_decode()")
 
 
 def is_streamed(value: pa.Table | pa.RecordBatchReader) -> bool:
@@ -97,7 +109,8 @@ def as_registered(table: pa.Table) -> pa.Table:
 
 
 def registered_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Return a reader of the same batches, each as `as_registered` returns it."""
+    """Return a reader of the same batches, each as `as_registered` returns it. Raises FormatError."""
+    check_types(reader.schema)
     schema = registered_schema(reader.schema)
     if schema.equals(reader.schema):
         return reader
@@ -145,7 +158,7 @@ def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
         return batches
     try:
         return [pa.concat_batches(batches)]
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # sparse unions, or more than 2 GB of text
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # more than 2 GB of text
         return batches
 
 

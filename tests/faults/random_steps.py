@@ -83,17 +83,6 @@ def _ints(chance: random.Random, rows: int) -> pa.Array:
     return _simple(pa.int64(), lambda chance: chance.randrange(100))(chance, rows)
 
 
-def _runs(chance: random.Random, rows: int) -> pa.Array:
-    ends = [*range(2, rows, 3), rows] if rows else []
-    return pa.RunEndEncodedArray.from_arrays(pa.array(ends, pa.int32()), _ints(chance, len(ends)))
-
-
-def _union(chance: random.Random, rows: int) -> pa.Array:
-    types = pa.array([chance.randrange(2) for _ in range(rows)], pa.int8())
-    words = _simple(pa.string(), _word)(chance, rows)
-    return pa.UnionArray.from_sparse(types, [_ints(chance, rows), words])
-
-
 COLUMNS: dict[str, Callable[[random.Random, int], pa.Array]] = {
     **{
         str(kind): _simple(kind, lambda chance: chance.randrange(100))
@@ -125,7 +114,6 @@ COLUMNS: dict[str, Callable[[random.Random, int], pa.Array]] = {
     "null": lambda chance, rows: pa.nulls(rows),
     "list": _simple(pa.list_(pa.int16()), lambda chance: [None, *range(chance.randrange(3))]),
     "large list": _simple(pa.large_list(pa.string()), lambda chance: [_word(chance)] * chance.randrange(3)),
-    "list view": _simple(pa.list_view(pa.int64()), lambda chance: list(range(chance.randrange(3)))),
     "fixed list": _simple(pa.list_(pa.float64(), 2), lambda chance: [1.0, None]),
     "list of lists": _simple(pa.list_(pa.list_(pa.bool_())), lambda chance: [[True], None, []]),
     "struct": _simple(
@@ -140,8 +128,6 @@ COLUMNS: dict[str, Callable[[random.Random, int], pa.Array]] = {
     "list of dictionaries": lambda chance, rows: pa.array(
         [[_word(chance)] for _ in range(rows)], pa.list_(pa.dictionary(pa.int32(), pa.string()))
     ),
-    "runs": _runs,
-    "union": _union,
     "uuid": _simple(pa.uuid(), lambda chance: bytes(chance.randrange(256) for _ in range(16))),
     "bool8": _simple(pa.bool8(), lambda chance: chance.randrange(2)),
     "json": _simple(pa.json_(), lambda chance: '{"a": 1}'),

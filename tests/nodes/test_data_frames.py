@@ -234,12 +234,10 @@ WHOLE_NUMBERS = {
     "truths": (pa.array([True, None]), "boolean"),
     "only nulls": (pa.nulls(2, pa.int64()), "Int64"),
     "several chunks": (pa.chunked_array([[ID], [None]], pa.int64()), "Int64"),
-    "runs": (pa.RunEndEncodedArray.from_arrays([1, 2], pa.array([ID, None])), "Int64"),
     "without nulls": (pa.array([ID, 1]), "int64"),
     "truths without nulls": (pa.array([True, False]), "bool"),
     "list": (pa.array([[ID, None], None]), "object"),
     "fixed list": (pa.array([[ID, None], None], pa.list_(pa.int64(), 2)), "object"),
-    "list view": (pa.array([[ID, None], None], pa.list_view(pa.int64())), "object"),
     "list of lists": (pa.array([[[ID, None]], None]), "object"),
     "struct": (pa.array([{"a": ID}, {"a": None}]), "object"),
     "list of structs": (pa.array([[{"a": ID}, {"a": None}], None]), "object"),
@@ -306,16 +304,6 @@ def test_pieces_of_a_map_keep_whole_numbers(here: Here, tmp_path: Path, function
     assert here(tmp_path, "run", "p.yaml", "-q").returncode == 0
     found = here(tmp_path, "open", "same", "--format", "csv").stdout
     assert all(str(ID + i) in found for i in (0, 1, 3))
-
-
-@pytest.mark.parametrize("kind", [pa.list_view(pa.int8()), pa.large_list_view(pa.string()), pa.list_view(pa.null())])
-def test_views_of_lists_are_given_also_without_rows(kind: pa.DataType) -> None:
-    assert pandas_frame(pa.table({"c": pa.chunked_array([], kind)}))["c"].tolist() == []
-    assert to_table(pandas_frame(pa.table({"c": pa.array([[None], None, []], kind)})))["c"].to_pylist() == [
-        [None],
-        None,
-        [],
-    ]
 
 
 ZONED = pa.timestamp("us", "Europe/Berlin")

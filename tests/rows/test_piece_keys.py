@@ -84,7 +84,6 @@ def worded(words: str, form: str) -> pa.Table:
         "lists of one size": lambda: pa.FixedSizeListArray.from_arrays(array, 1),
         "structs": lambda: pa.StructArray.from_arrays([array], ["x"]),
         "maps": lambda: pa.MapArray.from_arrays([*range(301)], pa.array(range(300)), array),
-        "runs": lambda: pa.RunEndEncodedArray.from_arrays(pa.array(range(1, 301), pa.int32()), array),
         "of a data frame": lambda: pa.Table.from_pandas(
             pd.DataFrame({"t": pd.Categorical(["a", "b"] * 150, [*words])})
         )["t"],
@@ -95,7 +94,7 @@ def worded(words: str, form: str) -> pa.Table:
 
 @pytest.mark.parametrize(
     "form",
-    ["column", "lists", "lists of one size", "structs", "maps", "runs", "of a data frame", "of polars"],
+    ["column", "lists", "lists of one size", "structs", "maps", "of a data frame", "of polars"],
 )
 @pytest.mark.parametrize("how", [{"batch": 2}, {"batch": 300}, {"by": ("n",)}, {"parts": 1}, {"parts": 9}])
 def test_dictionaries_count_with_their_order_and_the_values_that_no_row_has(form: str, how: dict[str, Any]) -> None:

@@ -36,8 +36,7 @@ def test_a_type_is_named_as_arrow_shows_it(type_: pa.DataType) -> None:
 
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
-RUNS = pa.run_end_encoded(pa.int32(), pa.int64())
-_INTEGERS = [pa.int8(), pa.uint64(), RUNS, pa.dictionary(pa.int8(), pa.int16())]
+_INTEGERS = [pa.int8(), pa.uint64(), pa.dictionary(pa.int8(), pa.int16())]
 FAMILIES = {
     "integer": _INTEGERS,
     "number": [*_INTEGERS, pa.float16(), pa.float64(), pa.decimal128(5, 2)],

@@ -226,10 +226,8 @@ def nestings(array: pa.Array) -> list[pa.Array]:
         pa.ListArray.from_arrays(OFFSETS, array),
         pa.LargeListArray.from_arrays(OFFSETS.cast(pa.int64()), array),
         pa.FixedSizeListArray.from_arrays(array, 2),
-        pa.ListViewArray.from_arrays(OFFSETS[:2], pa.array([2, 2], pa.int32()), array),
         pa.StructArray.from_arrays([array], ["x"]),
         pa.MapArray.from_arrays(OFFSETS, key, array),
-        pa.UnionArray.from_sparse(pa.array([0] * 4, pa.int8()), [array]),
         pa.StructArray.from_arrays([pa.ListArray.from_arrays(OFFSETS, array)], ["x"]),
         pa.ExtensionArray.from_storage(Tagged(array.type), array),
     ]

@@ -81,7 +81,6 @@ RARE = [
     pa.array([1.5, None], pa.float16()),
     pa.ExtensionArray.from_storage(Tagged(), pa.array([1, 2], pa.int32())),
     pa.DictionaryArray.from_arrays(pa.array([0, None], pa.int16()), pa.nulls(1)),
-    pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["x", "y"])]),
     pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(bytes(4) + b"\1\0\0\0"), pa.py_buffer(b"\xff")]),
 ]
 

@@ -348,21 +348,18 @@ def test_a_full_disk_for_copies(s3: S3, tmp_path: Path, monkeypatch: pytest.Monk
     assert caught.value.errno == errno.ENOSPC
 
 
-KEYS = "check the keys in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
-
-
 def test_keys_that_the_service_does_not_know(s3: S3, tmp_path: Path) -> None:
     path, name = made(tmp_path / "made")
     place, address = place_of(s3), s3[1].replace("/store?", f"/store/{name}?")
     with s3[0].refusing_keys():
         for what, wrong in (
-            (lambda: place.put(path, name), f"cannot write {address}: the service does not know the key: {KEYS}"),
-            (lambda: place.get(name), f"cannot read {address}: access is denied: {KEYS}, and what they may do there"),
-            (lambda: list(place.names()), f"cannot list {s3[1]}: the service does not know the key: {KEYS}"),
+            (lambda: place.put(path, name), f"cannot write {address}: AWS Error INVALID_ACCESS_KEY_ID "),
+            (lambda: place.get(name), f"cannot read {address}: AWS Error ACCESS_DENIED "),
+            (lambda: list(place.names()), f"cannot list {s3[1]}: AWS Error INVALID_ACCESS_KEY_ID "),
         ):
             with pytest.raises(PlaceError) as caught:
                 what()
-            assert str(caught.value) == wrong
+            assert str(caught.value).startswith(wrong)
 
 
 def no_bucket(server: S3Server, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -383,9 +380,9 @@ def test_wrong_options_of_an_address(s3: S3, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (no_bucket, "there is no such bucket"),
+        (no_bucket, "AWS Error NO_SUCH_BUCKET "),
         # Arrow tries three times, for six seconds.
-        pytest.param(wrong_port, "the service cannot be reached", marks=pytest.mark.slow),
+        pytest.param(wrong_port, "AWS Error NETWORK_CONNECTION ", marks=pytest.mark.slow),
     ],
 )
 def test_a_service_that_cannot_be_used(
@@ -395,5 +392,5 @@ def test_a_service_that_cannot_be_used(
     path, name = made(tmp_path / "made")
     with pytest.raises(PlaceError) as caught:
         open_place(uri).put(path, name)
-    assert str(caught.value) == f"cannot write {uri.replace('/store?', f'/store/{name}?')}: {why}"
+    assert str(caught.value).startswith(f"cannot write {uri.replace('/store?', f'/store/{name}?')}: {why}")
     assert path.exists()

@@ -125,7 +125,6 @@ def test_chunks_change_no_bytes(tmp_path: Path) -> None:
         pa.array([1, 2], pa.uint8()),
         pa.array([True, False]),
         pa.array([dt.date(2024, 1, 1), dt.date(2024, 1, 2)], pa.date64()),
-        pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"]),
     ],
 )
 def test_types_of_partitions(tmp_path: Path, column: Any) -> None:

@@ -726,10 +726,9 @@ TABLES = {
     "an extension type": pa.table({"p": POINTS}),
     "uuid": pa.table({"u": pa.array([b"0" * 16], pa.uuid())}),
     "twice the same column": pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"]),
-    "views, runs and unions": pa.table(
+    "views and nulls": pa.table(
         {
             "v": pa.array(["a", None, "a long enough string"], pa.string_view()),
-            "r": pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array([1, 2])),
             "n": pa.nulls(3),
         }
     ),

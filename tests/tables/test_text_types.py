@@ -19,7 +19,7 @@ NAMES = [
     *(f"{name}[{unit}]" for name in ("timestamp", "duration") for unit in ("s", "ms", "us", "ns")),
     *("integer", "number", "string", "boolean", "date", "timestamp", "binary", "timestamp[us, tz=UTC]"),
     *(f"{name}(9, 2)" for name in DECIMALS),
-    *(f"{name}<int64>" for name in ("list", "large_list", "list_view", "large_list_view")),
+    *(f"{name}<int64>" for name in ("list", "large_list")),
     *("fixed_size_list<int64>[2]", "struct<a: int64>", "map<string, int64>", "fixed_size_binary[2]"),
     *("list<struct<a: list<string>>>", "list<float16>", "struct<a: map<string, int64>>"),
     *(

@@ -21,7 +21,7 @@ import pyarrow.types as pt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_tables import LEAVES, SMALL, TEXT, as_dense, as_runs, as_sparse, filled, or_null
+from random_tables import LEAVES, SMALL, TEXT, filled, or_null
 
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.data_frames import as_frames
@@ -66,7 +66,6 @@ def inside(column: tuple[pa.DataType, st.SearchStrategy[Any]]) -> st.SearchStrat
         [
             (pa.list_(kind), some),
             (pa.large_list(kind), some),
-            (pa.list_view(kind), some),
             (pa.list_(kind, 2), pair),
             (pa.struct({"a": kind, "b": pa.int64()}), fields),
             (pa.list_(pa.struct({"a": kind, "b": pa.int64()})), st.lists(or_null(fields), max_size=2)),
@@ -81,7 +80,7 @@ def columns(draw: st.DrawFn, length: int) -> pa.Array:
     if draw(st.integers(0, 2)) == 0 and not isinstance(column[0], pa.BaseExtensionType):
         column = draw(inside(column))
     array = draw(filled(column, length))
-    encode = draw(EDGE([None, None, None, None, as_runs, pa.Array.dictionary_encode, as_sparse, as_dense]))
+    encode = draw(EDGE([None, None, None, pa.Array.dictionary_encode]))
     try:
         return array if encode is None or isinstance(array.type, pa.BaseExtensionType) else encode(array)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
@@ -117,8 +116,6 @@ def name_of(type_: pa.DataType) -> str:
     if pt.is_dictionary(type_):
         value = type_.value_type
         return f"dictionary of {'texts' if pt.is_string(value) or pt.is_large_string(value) else 'others'}"
-    if pt.is_union(type_):
-        return "union"
     return re.match(r"\w+", str(type_))[0]  # type: ignore[index]
 
 
@@ -128,7 +125,7 @@ def parts(type_: pa.DataType) -> list[pa.DataType]:
         return [] if name_of(type_) == "arrow.uuid" else [type_.storage_type]
     if pt.is_map(type_):
         return [type_.key_type, type_.item_type]
-    if pt.is_dictionary(type_) or pt.is_run_end_encoded(type_):
+    if pt.is_dictionary(type_):
         return [type_.value_type]
     return [type_.field(i).type for i in range(type_.num_fields)]
 
@@ -154,7 +151,7 @@ def is_allowed(type_: pa.DataType, found: pa.DataType, way: str, *, empty: bool)
         return False
     if pt.is_timestamp(found) and pt.is_timestamp(type_) and way in ("Parquet", "pandas", "polars"):
         return (found.tz is None) is (type_.tz is None) and (found.tz is None or is_same_zone(found.tz, type_.tz))
-    if pt.is_nested(type_) and pt.is_nested(found) and not pt.is_union(type_) and not pt.is_map(type_):
+    if pt.is_nested(type_) and pt.is_nested(found) and not pt.is_map(type_):
         return all(is_allowed(a, b, way, empty=True) for a, b in zip(parts(type_), parts(found), strict=True))
     return True
 
@@ -236,7 +233,7 @@ def atom(scalar: pa.Scalar) -> Any:
     kind = scalar.type
     if not scalar.is_valid:
         return None
-    if isinstance(kind, pa.RunEndEncodedType | pa.DictionaryType | pa.UnionType | pa.BaseExtensionType):
+    if isinstance(kind, pa.DictionaryType | pa.BaseExtensionType):
         return atom(scalar.value)
     if pt.is_map(kind):
         return [[atom(pair[0]), atom(pair[1])] for pair in scalar.values]

@@ -131,11 +131,9 @@ def _column_differs(before: pa.ChunkedArray, after: pa.ChunkedArray) -> Any:
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column without dictionary, run-end encoding or extension type."""
+    """Return the column without dictionary or extension type."""
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
-    if pt.is_run_end_encoded(column.type):
-        column = pc.run_end_decode(column)
     return column.cast(column.type.value_type) if pt.is_dictionary(column.type) else column
 
 

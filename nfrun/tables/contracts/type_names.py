@@ -20,7 +20,7 @@ PLAIN = (
     *("large_binary", "binary_view", "date32", "date64", "month_day_nano_interval"),
 )
 DECIMALS = {"decimal32": 9, "decimal64": 18, "decimal128": 38, "decimal256": 76}  # with their most digits
-_NESTED = ("list", "large_list", "list_view", "large_list_view", "fixed_size_list", "struct", "map", "dictionary")
+_NESTED = ("list", "large_list", "fixed_size_list", "struct", "map", "dictionary")
 # What to write for names that lack something, and for those of SQL, pandas, polars and Python.
 _MEANT = {
     "int": "int64 or integer", "str": "string", "text": "string", "varchar": "string", "char": "string",
@@ -152,7 +152,7 @@ _NOT_READ = {
     ),
     "jsonl": (
         *("halffloat", "float16", "duration", "fixed_size_binary", "month_day_nano_interval", "map", "dictionary"),
-        *("large_list", "list_view", "large_list_view", "fixed_size_list"),
+        *("large_list", "fixed_size_list"),
     ),
 }
 

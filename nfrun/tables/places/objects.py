@@ -249,27 +249,15 @@ def _unpacked(packed: Path, folder: Path) -> Path | None:
 # ------------------------------------------------------------------ errors
 
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY")
-_KEYS = "check the keys in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
-_BEFORE_MESSAGE = re.compile(r".*AWS Error \w+[^:]*: *", re.DOTALL)
-_EXPLAINED = {
-    "NO_SUCH_BUCKET": "there is no such bucket",
-    "ACCESS_DENIED": f"access is denied: {_KEYS}, and what they may do there",
-    "INVALID_ACCESS_KEY_ID": f"the service does not know the key: {_KEYS}",
-    "SIGNATURE_DOES_NOT_MATCH": f"the secret key is wrong: {_KEYS}",
-    "NETWORK_CONNECTION": "the service cannot be reached",
-    "OAuth2 access token": "there are no credentials: set GOOGLE_APPLICATION_CREDENTIALS, or log in with gcloud",
-    "CURL error": "the service cannot be reached",
-}
+_BEFORE_MESSAGE = re.compile(r".*(?=AWS Error )", re.DOTALL)
 _LONGEST = 300  # characters
 
 
 def explained(error: BaseException) -> str:
-    """Return what is wrong, for people."""
+    """Return what is wrong in the words of the system or of the service, without the keys of the environment."""
     text = str(error)
     if isinstance(error, OSError) and error.errno and error.strerror and "AWS Error" not in text:
         return reason(error)
-    if why := next((why for what, why in _EXPLAINED.items() if what in text), ""):
-        return why
     text = " ".join(_BEFORE_MESSAGE.sub("", text).split())
     for value in filter(None, map(os.environ.get, _SECRETS)):
         text = text.replace(value, "***")
