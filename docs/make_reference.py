@@ -85,13 +85,17 @@ def table(schema: Schema, part: Schema, *, tells_required: bool = True) -> Itera
 
 
 def resolve(schema: Schema, part: Schema) -> Schema:
-    """Follow a reference within the schema. What stands beside the reference wins."""
+    """Follow a reference within the schema. What stands beside the reference is added, or wins."""
     if "$ref" not in part:
         return part
     found: Any = schema
     for name in part["$ref"].removeprefix("#/").split("/"):
         found = found[name]
-    return {**resolve(schema, found), **{key: value for key, value in part.items() if key != "$ref"}}
+    base = resolve(schema, found)
+    own = {key: value for key, value in part.items() if key != "$ref"}
+    if "properties" in own:
+        own["properties"] = {**base["properties"], **own["properties"]}
+    return {**base, **own}
 
 
 def kind_of(part: Schema) -> str:
@@ -163,7 +167,7 @@ def documents() -> Iterator[str]:
             yield from table(schema, resolve(schema, schema["$defs"][part]), tells_required=False)
     yield from events()
     yield "## nfrun show --json"
-    yield "`nfrun schema show` has the documents of `nfrun show`: of a run, of a node, and of the cells of a matrix."
+    yield "`nfrun schema show` prints the schema of `run`, which also has a recorded run, its nodes and their cells."
 
 
 def events() -> Iterator[str]:

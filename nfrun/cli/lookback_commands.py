@@ -283,8 +283,8 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         failure_of_node,
         input_lines,
         log_tails,
-        node_document,
         node_head,
+        node_of_run_document,
         output_lines,
     )
 
@@ -293,7 +293,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     files = find_logs(run, name).files
     if options.json:
         paths = {str(output.id): _path(run, output) for output in node.outputs}
-        print_json(node_document(run, node, inputs, files, paths))
+        print_json(node_of_run_document(run, node, inputs, files, paths))
         return EXIT_OK
     shown = look(options.color)
     _print(node_head(run, node, shown))

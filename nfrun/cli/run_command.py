@@ -109,7 +109,8 @@ def _progress(shown: Shown, record: RunRecord, github: bool) -> Reporter:
         from nfrun.reports.ci.github_report import GitHubLines
 
         return GitHubLines(record, sys.stderr, verbose=shown.verbose)
-    if _is_live(sys.stderr):
+    is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+    if is_live and sys.stderr.encoding.lower().startswith("utf"):
         from nfrun.reports.progress.live_view import LiveView
 
         colored = is_colored(sys.stderr, shown.color)
@@ -132,7 +133,3 @@ def _command_to_go_on(run: Run) -> str:
     unfinished = {"failed": counts["failed"], "skipped": counts["skipped"] + counts["cancelled"]}
     left_over = [status for status, count in unfinished.items() if count]
     return command_to_go_on(run.started.command, again, left_over, run.started.date)
-
-
-def _is_live(stream: IO[str]) -> bool:
-    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")

@@ -60,16 +60,16 @@ def _cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def fit_cells(text: str, width: int, ellipsis: str = "…", *, middle: bool = True) -> str:
+def fit_cells(text: str, width: int, *, middle: bool = True) -> str:
     """Put text on one line, escaped, and cut its middle, or its end, if it is wider than `width` columns."""
     text = on_one_line(text)
     if cell_width(text) <= width:
         return text
-    left = width - len(ellipsis)
+    left = width - 1
     if left <= 0:
-        return ellipsis[: max(0, width)]
+        return "…"[: max(0, width)]
     end = _prefix(text[::-1], left // 3)[::-1] if middle else ""
-    return f"{_prefix(text, left - cell_width(end))}{ellipsis}{end}"
+    return f"{_prefix(text, left - cell_width(end))}…{end}"
 
 
 def _prefix(text: str, width: int) -> str:

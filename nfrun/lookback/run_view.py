@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.events import Failure
 from nfrun.core.pipeline import TABLE, form_of
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import asdict, frozen
@@ -20,8 +19,8 @@ from nfrun.lookback.log_files import last_lines
 from nfrun.lookback.recorded_run import why
 from nfrun.lookback.run_reference import KILLED, RUNNING, ListedRun, count_nodes
 from nfrun.reports.format_units import format_calls, format_count, format_seconds, format_size
+from nfrun.reports.json_document import failure_document, node_document
 from nfrun.reports.last_line import counts_of_nodes
-from nfrun.reports.run_record import NodeRecord
 from nfrun.reports.summary import failure_text
 from nfrun.system.checksums import shown_name
 
@@ -134,7 +133,6 @@ def _counts(run: ListedRun) -> list[str]:
 
 
 _MAX_NODES = 50
-_OF_CALLS = ("retry_after", "rows", "sample", "is_certain", "is_final")  # what few failures have
 
 
 def head_lines(run: ListedRun, look: Look) -> Iterator[str]:
@@ -232,13 +230,7 @@ def failure_lines(run: ListedRun, nodes: Sequence[RecordedNode]) -> Iterator[str
         skipped[node.because].append(node.node)
     for node in nodes:
         if node.status == "failed":
-            yield failure_of(run, node, skipped[node.node])
-
-
-def failure_of(run: ListedRun, node: RecordedNode, skipped: list[str]) -> str:
-    """Return the failure of a node as at the end of a run; the place in the pipeline file is only its name."""
-    record = NodeRecord(0, attempts=node.attempts, failure=node.failure, tolerated=node.tolerated)
-    return failure_text(node.node, record, run.file, skipped)
+            yield failure_text(node.node, node, run.file, skipped[node.node])
 
 
 def run_document(run: ListedRun, nodes: Sequence[RecordedNode]) -> dict[str, Any]:
@@ -263,25 +255,11 @@ def cells_document(run: ListedRun, of: str, nodes: Sequence[RecordedNode]) -> di
 def node_json(node: RecordedNode) -> dict[str, Any]:
     """Return a node as JSON values."""
     return {
-        **({"of": node.of, "matrix": dict(node.cell)} if node.of else {}),
-        "status": node.status,
+        **node_document(node, node.of, node.cell, node.work),
         "attempts": node.attempts or None,
-        "started_s": None if node.started is None else round(node.started, 6),
-        "took_s": round(node.work, 6),
-        "rows": node.rows,
         "why": node.reason or None,
-        "because": node.because or None,
-        **({"tolerated": True} if node.tolerated else {}),
-        **({"checks": [check.as_json() for check in node.checks]} if node.checks else {}),
-        **({"map": node.map.as_json()} if node.map is not None else {}),
-        "error": node.failure.error if node.failure else None,
-        "failure": None if node.failure is None else _failure_json(node.failure),
+        "failure": None if node.failure is None else failure_document(node.failure),
     }
-
-
-def _failure_json(failure: Failure) -> Mapping[str, Any]:
-    found = {name: value for name, value in asdict(failure).items() if value or name not in _OF_CALLS}
-    return {**found, "cause": str(failure.cause)}
 
 
 _MAX_FILES = 20
@@ -400,7 +378,7 @@ def check_lines(node: RecordedNode, look: Look) -> Iterator[str]:
 def failure_of_node(run: ListedRun, node: RecordedNode) -> Iterator[str]:
     """Yield the failure of the node as at the end of a run, if it failed."""
     if node.failure is not None:
-        yield failure_of(run, node, [])
+        yield failure_text(node.node, node, run.file, [])
 
 
 def log_tails(files: Mapping[str, Path], look: Look) -> Iterator[str]:
@@ -410,7 +388,7 @@ def log_tails(files: Mapping[str, Path], look: Look) -> Iterator[str]:
         yield from (f"  {line}" for line in last_lines(path, _LAST_LINES))
 
 
-def node_document(
+def node_of_run_document(
     run: ListedRun, node: RecordedNode, inputs: Inputs, files: Mapping[str, Path], paths: Mapping[str, Path | None]
 ) -> dict[str, Any]:
     """Return a node as a JSON document. `files` are its logs by stream, `paths` the files of its outputs by id."""

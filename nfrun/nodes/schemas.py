@@ -55,9 +55,9 @@ _SIZES = {
 def document_schema(name: str) -> str:
     """Return the text of the schema with this name. Raises FileNotFoundError.
 
-    In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
+    `run` and `show` share one. In a wheel it is in the package, in a checkout in `schemas` next to the package.
     """
-    here, file = Path(nfrun.__file__).parent, f"{name}.schema.json"
+    here, file = Path(nfrun.__file__).parent, f"{'run' if name == 'show' else name}.schema.json"
     places = (here / file, here.parent / "schemas" / file)
     return next((path for path in places if path.is_file()), places[0]).read_text(encoding="utf-8")
 

@@ -1,22 +1,28 @@
 """Writes a run as one JSON document: `nfrun run --json`, and `$NFRUN_REPORT` for the nodes that run last.
 
-Its keys are stable: users rely on them.
+What it says of a node and of a failure is also in `nfrun show --json` and in the page of a run. Its keys are stable:
+users rely on them.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from nfrun.core.events import AllNodesEnded, Event, RunFinished
+from nfrun.core.events import AllNodesEnded, Event, Failure, RunFinished
 from nfrun.core.pipeline import TABLE
-from nfrun.core.values import field, mutable
+from nfrun.core.values import asdict, field, mutable
 from nfrun.reports.format_units import path_here
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
+
+if TYPE_CHECKING:
+    from nfrun.history.journal import RecordedNode
+
+_OF_CALLS = ("retry_after", "rows", "sample", "is_certain", "is_final")  # of a failure, left out where there is none
 
 
 @mutable
@@ -87,28 +93,40 @@ class RunDocument:
     def _node(self, name: str, node: NodeRecord) -> dict[str, Any]:
         pipeline = self.record.pipeline
         spec = pipeline.nodes.get(name) or pipeline.disabled_nodes.get(name)
-        failure = node.failure
         logs = {stream: log_path(self.logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
         return {
-            **({"of": spec.of, "matrix": dict(spec.cell)} if spec and spec.of else {}),
-            "status": node.status,
+            **node_document(node, spec.of if spec else "", spec.cell if spec else {}, node.duration),
             "stage": node.stage if node.stage >= 0 else None,
-            "attempts": node.attempts,
-            "started_s": None if node.started is None else _round(node.started),
-            "took_s": _round(node.duration),
             "queued_s": _round(node.queue_wait),
             "handoff_s": _round(node.handoff),
             "cpu_s": _round(node.cpu),
             "locked_s": _round(node.gil_wait),
-            "rows": node.rows,
             "bytes": node.bytes,
-            "error": failure.error if failure else None,
-            "because": node.because or None,
-            **({"tolerated": True} if node.tolerated else {}),
-            **({"checks": [check.as_json() for check in node.checks]} if node.checks else {}),
-            **({"map": node.map.as_json()} if node.map is not None else {}),
             "logs": {stream: str(path) for stream, path in logs.items() if path.exists()},
         }
+
+
+def node_document(node: NodeRecord | RecordedNode, of: str, cell: Mapping[str, Any], took: float) -> dict[str, Any]:
+    """Return what all documents say of a node, which is a `cell` of the matrix `of` if this is not ""."""
+    return {
+        **({"of": of, "matrix": dict(cell)} if of else {}),
+        "status": node.status,
+        "attempts": node.attempts,
+        "started_s": None if node.started is None else _round(node.started),
+        "took_s": _round(took),
+        "rows": node.rows,
+        "error": node.failure.error if node.failure else None,
+        "because": node.because or None,
+        **({"tolerated": True} if node.tolerated else {}),
+        **({"checks": [check.as_json() for check in node.checks]} if node.checks else {}),
+        **({"map": node.map.as_json()} if node.map is not None else {}),
+    }
+
+
+def failure_document(failure: Failure) -> dict[str, Any]:
+    """Return a failure as JSON values."""
+    found = {name: value for name, value in asdict(failure).items() if value or name not in _OF_CALLS}
+    return {**found, "cause": str(failure.cause)}
 
 
 def _round(value: float) -> float:

@@ -29,7 +29,6 @@ from nfrun.core.events import (
 from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.plan import Plan, longest_path
-from nfrun.core.text import shortened
 from nfrun.core.values import field, mutable
 
 
@@ -418,11 +417,6 @@ def folded(names: Iterable[str], cells: Mapping[str, str]) -> list[str]:
     for name in names:
         groups.setdefault(cells.get(name, name), []).append(name)
     return [group[0] if len(group) == 1 else f"{of} ({len(group):,})" for of, group in groups.items()]
-
-
-def shortened_cells(names: Iterable[str], cells: Mapping[str, str], most: int) -> str:
-    """Return a list of nodes as `shortened` does, with the cells of a matrix as one."""
-    return shortened(folded(names, cells), most)
 
 
 def alike_failures(failed: Sequence[str], record: RunRecord) -> list[list[str]]:

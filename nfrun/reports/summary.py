@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
@@ -15,9 +15,12 @@ from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.format_units import format_count, format_seconds, format_size, shown_place
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import Printer, fitting_columns
-from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord, alike_failures, folded, shortened_cells
+from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord, alike_failures, folded
 from nfrun.reports.table_preview import Preview, print_file, print_preview
 from nfrun.tables.python_values import NO_PREVIEW
+
+if TYPE_CHECKING:
+    from nfrun.history.journal import RecordedNode
 
 _MAX_STAGES, _MAX_OUTPUTS, _MAX_FAILURES = 40, 6, 5
 _MAX_OBSTACLES = _MAX_WARNINGS = 6
@@ -29,7 +32,6 @@ _HINT_SHARE = 0.1  # of the wall time: waits that take more are worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
 _SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
 _OWN_CORE = 1.1  # of the CPU time of nodes: durations that are no longer than this were computed, each on a core
-_FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 
 
 @mutable
@@ -127,7 +129,7 @@ class Summary:
         # One line for all others: what is as it was in the last run does not need to be read every time.
         more = [name for names in islice(new.values(), _MAX_OBSTACLES, None) for name in names]
         if others := [*more, *(name for name, why in obstacles.items() if not why)]:
-            also, listed = "also " if new else "", shortened_cells(others, record.cells, _MAX_LISTED)
+            also, listed = "also " if new else "", shortened(folded(others, record.cells), _MAX_LISTED)
             err.print_line(f"{also}not reused: {listed} ('nfrun plan' says why)", "dim")
         if (found := self.over_budget()) is not None:
             kept, budget = map(format_size, found)
@@ -142,26 +144,22 @@ class Summary:
         if len(path) > 1:
             err.print_line(f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
         if wall > 0 and record.end and record.end.status == "ok":
-            for text, style in self._speed(wall, cpu):
-                err.print_line(text, style)
+            if told := self._speed(wall, cpu):
+                err.print_line(told, "bold")
             if told := self._gil_waits(wall):
                 err.print_line(told, "dim")
 
-    def _speed(self, wall: float, cpu: float) -> Iterator[tuple[str, str]]:
-        """Yield a line that compares the run with one node at a time, where that can be known."""
+    def _speed(self, wall: float, cpu: float) -> str:
+        """Return a line that compares the run with one node at a time, "" where that cannot be known."""
         record = self.record
-        if record.sequential < _SHORTEST_WORK:
-            return
         # Nodes that compute at the same time slow each other down, unless each had a core: then the CPU time of their
         # threads makes up their durations. If not, the sum of the durations is too large.
         own = sum(node.cpu for node in record.nodes.values())
-        ratio = record.sequential / wall
-        computed = cpu > _COMPUTING * wall
-        if record.sequential <= _OWN_CORE * own or not computed:
-            yield f"sequential {format_seconds(record.sequential)} -> {format_seconds(wall)} ({ratio:.1f}x)", "bold"
-        elif computed and ratio > _FASTER:
-            what = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
-            yield what, "dim"
+        is_known = record.sequential <= _OWN_CORE * own or cpu <= _COMPUTING * wall
+        if record.sequential < _SHORTEST_WORK or not is_known:
+            return ""
+        before, now = format_seconds(record.sequential), format_seconds(wall)
+        return f"sequential {before} -> {now} ({record.sequential / wall:.1f}x)"
 
     def _gil_waits(self, wall: float) -> str:
         """Return a line with the nodes that waited for the GIL, "" if that is not worth one."""
@@ -267,7 +265,7 @@ class Summary:
         ):
             if names:
                 end = "" if what.startswith("interrupted") else KEEP_GOING
-                self._print_error(f"{what}: {shortened_cells(names, self.record.cells, _MAX_LISTED)}{end}")
+                self._print_error(f"{what}: {shortened(folded(names, self.record.cells), _MAX_LISTED)}{end}")
 
     def _print_error(self, text: str) -> None:
         print(text, file=self.err, flush=True)
@@ -286,7 +284,9 @@ def _figures(stage: StageRecord) -> list[str]:
     ]
 
 
-def failure_text(name: str, node: NodeRecord, place: str, skipped: Sequence[str], others: Sequence[str] = ()) -> str:
+def failure_text(
+    name: str, node: NodeRecord | RecordedNode, place: str, skipped: Sequence[str], others: Sequence[str] = ()
+) -> str:
     """Format the failure of a node: place, exception, the user's stack frames, inputs, and the nodes skipped for it.
 
     `others` are cells of the same matrix that failed with the same error.

@@ -72,7 +72,7 @@ def test_a_failed_run_writes_its_page_and_says_how_to_go_on_without_the_option(f
     found = page(folder / "shop.html")
     assert found["run"]["status"] == "failed"
     assert [found[name]["status"] for name in ("orders", "total", "save")] == ["ok", "failed", "skipped"]
-    assert found["total"]["error"]["type"] == "ZeroDivisionError"
+    assert found["total"]["failure"]["type"] == "ZeroDivisionError"
     text = (folder / "shop.html").read_text()
     assert "What failed" in text and "ZeroDivisionError" in text
 

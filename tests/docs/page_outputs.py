@@ -25,7 +25,7 @@ _VARIES = (
     (r"(?<=host  ) *\S+", "HOST"),
     (r"(?<=versions  ).*", "VERSIONS"),
     # These are there only if nodes worked for a second, or waited for one another.
-    (r"^(sequential|the nodes shared the processor|waited for Python's lock) .*", ""),
+    (r"^(sequential|waited for Python's lock) .*", ""),
     (r"[─—-]{3,}", "---"),
     (r"[ \t]+", " "),
 )

@@ -110,7 +110,7 @@ def shop(**run: Any) -> Document:
                 stage=4,
                 kind="python",
                 lane=index % 4,
-                cell={"country": country, "money": money},
+                matrix={"country": country, "money": money},
             )
             for index, (country, money) in enumerate((c, m) for c in ("DE", "FR", "IT") for m in ("euros", "francs"))
         ],
@@ -123,7 +123,7 @@ def shop(**run: Any) -> Document:
             lane=1,
             status="failed",
             outputs=[],
-            error={
+            failure={
                 "type": "KeyError",
                 "message": "'price'",
                 "place": "shop.yaml:21:3",
@@ -156,7 +156,7 @@ def shop(**run: Any) -> Document:
                     "severity": "warn",
                     "failing": 2,
                     "text": "2 of 1,204 rows fail",
-                    "rows": [{"id": 4, "amount": -1.0}, {"id": 9, "amount": 170.0}],
+                    "failing_rows": [{"id": 4, "amount": -1.0}, {"id": 9, "amount": 170.0}],
                 },
             ],
             outputs=[
@@ -272,7 +272,7 @@ def many(number: int, slots: int = 8, seed: int = 1) -> Document:
         if status < 0.02:
             made |= {
                 "status": "failed",
-                "error": {"type": "ValueError", "message": f"no number in row {index}"},
+                "failure": {"type": "ValueError", "message": f"no number in row {index}"},
                 "outputs": [],
             }
         elif status < 0.2:
@@ -349,9 +349,9 @@ def hostile() -> Document:
         ]
         made["log"] = {"tail": [text, f"{text} again"], "path": text, "more": False}
         made["checks"] = [
-            {"name": text, "ok": False, "severity": text, "failing": 1, "text": text, "rows": [{text: text}]}
+            {"name": text, "ok": False, "severity": text, "failing": 1, "text": text, "failing_rows": [{text: text}]}
         ]
-        made["error"] = {
+        made["failure"] = {
             "type": text,
             "message": text,
             "place": text,
@@ -361,7 +361,7 @@ def hostile() -> Document:
         }
         made["definition"] = {"place": text, "yaml": text}
         made["inputs"] = [{"name": text, "output": text, "rows": 1, "bytes": 1}]
-        made["cell"] = {text: text}
+        made["matrix"] = {text: text}
         made["status"] = "ok" if index % 2 else "failed"
         nodes.append(made)
     text = HOSTILE[1]

@@ -10,7 +10,7 @@ import pytest
 from nfrun.lookback.page.run_data import masked
 from nfrun.system.logs.redaction import Redactor
 
-_ROWS = {"checks": [{"name": "a", "rows": [{"id": "***", "kind": "k***", "***": "***"}]}]}
+_ROWS = {"checks": [{"name": "a", "failing_rows": [{"id": "***", "kind": "k***", "***": "***"}]}]}
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ _ROWS = {"checks": [{"name": "a", "rows": [{"id": "***", "kind": "k***", "***": 
         ({"rows": 1234, "began": 1234.5, "seconds": 0.1234, "kept": True}, None),
         ({"first_rows": [[1234, 12340.5, 5, None, True]]}, {"first_rows": [["***", "***0.5", 5, None, True]]}),
         ({"params": {"n": 1234}}, {"params": {"n": "***"}}),
-        ({"checks": [{"name": "a", "rows": [{"id": "1234", "kind": "k1234", "1234": "1234"}]}]}, _ROWS),
+        ({"checks": [{"name": "a", "failing_rows": [{"id": "1234", "kind": "k1234", "1234": "1234"}]}]}, _ROWS),
         ({"params": {"node": "1234", "edges": ["1234"]}}, {"params": {"node": "***", "edges": ["***"]}}),
         ({"inputs": {"output": "1234"}}, {"inputs": {"output": "***"}}),
         ({"inputs": [{"name": "1234", "output": "1234"}]}, {"inputs": [{"name": "***", "output": "1234"}]}),
-        ({"cell": {"group": "1234"}}, {"cell": {"group": "***"}}),
+        ({"matrix": {"group": "1234"}}, {"matrix": {"group": "***"}}),
         ({"nulls": [1234]}, None),
         ({"schema": [["1234", "int64"]]}, {"schema": [["***", "int64"]]}),
         ({"media": {"type": "image/png", "data": "1234"}}, None),

@@ -71,10 +71,11 @@ def media(context):
 """
 # Drawn, but in none of the runs of this test: on a cluster, of a file that was removed, of scripts, and
 # with a profile.
-RARE = {"nodes.worker", "nodes.memory", "nodes.outputs.gone", "nodes.error.details", "run.profile"}
+RARE = {"nodes.worker", "nodes.memory", "nodes.outputs.gone", "nodes.failure.details", "run.profile"}
 # Not drawn by themselves: a text beside them says it, or they are for those who read the document.
 NOT_DRAWN = {
     "version": "for readers of the document",
+    "nodes.failure.errno": "for readers of the document",
     "change.before_seconds": "`seconds` is the difference",
     "run.critical_path.queued": "the sentence has it",
     "run.critical_path.retrying": "the sentence has it",
@@ -84,14 +85,14 @@ NOT_DRAWN = {
 
 def keys(value: Any, path: str = "") -> Iterator[str]:
     """The paths of all keys. What is below a mapping by names, such as parameters, is left out."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         for item in value:
             yield from keys(item, path)
     elif isinstance(value, dict):
         for key, item in value.items():
             below = f"{path}.{key}" if path else key
             yield below
-            if key not in ("params", "versions", "cell", "counts", "inputs" if path == "run" else "", "rows"):
+            if key not in ("params", "versions", "matrix", "counts", "inputs" if path == "run" else "", "failing_rows"):
                 yield from keys(item, below)
 
 

@@ -78,8 +78,8 @@ def test_a_run_of_the_command_line(failed_run: Path) -> None:
     assert run["command"][:2] == ["nfrun", "run"]
     assert nodes["numbers"]["kind"] == "python"
     assert nodes["numbers"]["log"]["tail"] == ["four numbers"]
-    assert nodes["told"]["error"]["message"] == "no 2"
-    assert nodes["told"]["error"]["frames"][-1]["source"] == 'raise ValueError(f"no {table.num_rows}")'
+    assert nodes["told"]["failure"]["message"] == "no 2"
+    assert nodes["told"]["failure"]["frames"][-1]["source"] == 'raise ValueError(f"no {table.num_rows}")'
     assert ["numbers", "kept", "data"] in document["edges"]
     assert ["kept", "told", "data"] in document["edges"]
     assert [nodes[name]["stage"] for name in ("numbers", "kept", "told")] == [0, 1, 2]
@@ -220,8 +220,8 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
     assert (told["schema"][0], told["first_rows"][1]) == (["***", "string"], ["***", 1.0])
     assert nodes["pin"]["outputs"][0]["first_rows"][0] == ["***", "***.0"]
     assert nodes["page"]["outputs"][0]["media"] == {"type": "text/html", "data": "<p>***</p>", "cut": False}
-    assert nodes["bad"]["checks"][0]["rows"] == [{"password": "***", "id": "1"}]
-    assert nodes["last"]["error"]["message"] == "'***'"
+    assert nodes["bad"]["checks"][0]["failing_rows"] == [{"password": "***", "id": "1"}]
+    assert nodes["last"]["failure"]["message"] == "'***'"
     assert nodes["told"]["log"]["tail"] == ["the token is ***"]
     elsewhere = data(tmp_path / ".nfrun", unknown=["TOKEN"])
     assert "hunter22" not in json.dumps(elsewhere)
@@ -349,7 +349,7 @@ def test_definitions_times_and_cost_of_a_run(failed_run: Path) -> None:
     document = data(failed_run)
     run, nodes = document["run"], by_id(document)
     assert nodes["numbers"]["definition"] == {"place": "small.yaml:5", "yaml": 'numbers: {python: "steps:numbers"}'}
-    error = nodes["told"]["error"]
+    error = nodes["told"]["failure"]
     assert error["place"] == "small.yaml:7"
     assert error["line_in_file"][1] == [7, '  told: {python: "steps:told", inputs: {table: kept}}']
     assert [node["id"] for node in document["nodes"]] == ["numbers", "kept", "told"]

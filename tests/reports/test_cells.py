@@ -47,10 +47,6 @@ def grid(models: int, folds: int, excluded: int = 0) -> Pipeline:
     return Pipeline("g.yaml", "/nowhere", "g", "", {}, {}, {n.id: n for n in nodes}, {"best": OutputId("best")})
 
 
-class Terminal(io.StringIO):
-    encoding = "utf-8"
-
-
 class Run:
     """A run in virtual time, in which a node ends each 1.5 s, with its record and its live view."""
 
@@ -59,7 +55,7 @@ class Run:
         self.record = RunRecord(self.plan, pipeline)
         view = LiveView(
             self.record,
-            Terminal(),
+            io.StringIO(),
             colored=False,
             verbose=verbose,
             size=lambda stream: (80, 24),
@@ -97,7 +93,7 @@ class Run:
         return self
 
     def rows(self, width: int = 80) -> list[str]:
-        return live_rows(self.record, self.now, grid_of(self.record), width - 1, Look("utf-8", False))
+        return live_rows(self.record, self.now, grid_of(self.record), width - 1, Look(False))
 
     def lines(self) -> list[str]:
         return "".join(self.view._lines).splitlines()

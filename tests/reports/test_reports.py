@@ -385,22 +385,14 @@ def test_the_summary_of_a_run_in_which_everything_was_reused_is_its_last_line() 
     assert summary(record_of(events, plan(a="")))[1] == "p: ok, 1 reused, 0.1 s\n"
 
 
-def test_a_speed_up_inflated_by_contention_gets_a_note(record: RunRecord) -> None:
-    expected = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
-    assert expected in summary(record, cpu=(1.0, 3.0))[1]
-    assert expected not in summary(record, cpu=(1.0, 2.0))[1]
-    assert expected in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 6.0))[1]
-    assert expected not in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 5.5))[1]
-
-
 @pytest.mark.parametrize(
     ("cpu", "own", "line"),
     [
         (0.5, 0.5, "sequential 4.70 s -> 3.20 s (1.5x)\n"),  # the nodes waited, as for the network
         (4.7, 4.7, "sequential 4.70 s -> 3.20 s (1.5x)\n"),  # each computed on a core of its own
         (4.7, 4.3, "sequential 4.70 s -> 3.20 s (1.5x)\n"),
-        (3.2, 3.2, "the nodes shared the processor"),  # they computed, and waited for a core
-        (4.7, 0.5, "the nodes shared the processor"),  # they computed on threads of their own, which share the cores
+        (3.2, 3.2, ""),  # they computed, and waited for a core
+        (4.7, 0.5, ""),  # they computed on threads of their own, which share the cores
     ],
 )
 def test_a_speed_up_is_shown_only_if_the_nodes_did_not_share_the_processor(
@@ -409,7 +401,7 @@ def test_a_speed_up_is_shown_only_if_the_nodes_did_not_share_the_processor(
     record.nodes["a"].cpu = own
     err = summary(record, cpu=(0.0, cpu))[1]
     assert line in err
-    assert ("sequential 4" in err) is line.startswith("sequential")
+    assert ("sequential 4" in err) is bool(line)
 
 
 @pytest.mark.parametrize("cpu", [0.0, 2.0])
@@ -419,7 +411,6 @@ def test_less_than_a_second_of_work_is_not_compared(record: RunRecord, cpu: floa
     err = summary(record, cpu=(0.0, cpu))[1]
     assert "critical path 560 ms" in err
     assert "sequential" not in err
-    assert "processor" not in err
 
 
 def test_a_quiet_summary_does_not_import_rich(record: RunRecord) -> None:

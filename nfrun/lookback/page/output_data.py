@@ -78,7 +78,7 @@ def _add_failing_rows(node: RecordedNode, shown: list[dict[str, Any]]) -> None:
         from nfrun.lookback.page.table_data import failing_rows
 
         try:
-            of_check["rows"] = failing_rows(Path(check.path), _FAILING_ROWS)
+            of_check["failing_rows"] = failing_rows(Path(check.path), _FAILING_ROWS)
         except HandoffError:
             continue
 

@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from nfrun.core.contracts import CheckResult
-from nfrun.core.events import NOT_SELECTED, Failure
+from nfrun.core.events import NOT_SELECTED
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import escape_controls, shortened
-from nfrun.core.values import asdict
 from nfrun.history.database import read_journal
 from nfrun.history.journal import FinishedOutput, JournalContents
 from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
@@ -25,6 +23,7 @@ from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded,
 from nfrun.lookback.page.run_times import add_under_way, assign_lanes, overhead, path_data, path_of
 from nfrun.lookback.run_diff import NodeDiff, Timing, change_of, diff_runs, facts_of, output_text, schema_columns
 from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
+from nfrun.reports.json_document import failure_document, node_document
 from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import gc_paused
 
@@ -33,7 +32,7 @@ _IDS = frozenset({"id", "of", "node", "group", "output", "home", "status", "kind
 _LISTS_OF_IDS = {"edges": list, "nodes": str}  # of the graph, of the critical path
 # What is in these is the user's: its names are no ids, and its numbers are no times, sizes or counts. Some of the keys
 # stand for something else where they have another type.
-_VALUES = {"params": dict, "inputs": dict, "cell": dict, "rows": list, "first_rows": list}
+_VALUES = {"params": dict, "inputs": dict, "matrix": dict, "first_rows": list, "failing_rows": list}
 _MAX_LISTED = 4
 _PICTURE, _DRAWING = "image/", "image/svg+xml"
 
@@ -53,7 +52,7 @@ def hidden_text(secrets: Sequence[str]) -> str:
 def _masked(value: Any, redact: Callable[[str], str], *, is_of_user: bool) -> Any:
     if isinstance(value, str):
         return redact(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_masked(item, redact, is_of_user=is_of_user) for item in value]
     if isinstance(value, dict):
         if str(value.get("type", "")).startswith(_PICTURE) and "data" in value:
@@ -172,24 +171,20 @@ def _run(found: Recorded) -> dict[str, Any]:
 
 _MOST_COLUMNS = 60
 _MOST_SHOWN = 10  # failing rows of a check
+_AS_ALWAYS = ("of", "matrix", "status", "because", "tolerated", "checks", "map")  # as in each document of a run
 
 
 def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is_brief: bool) -> dict[str, Any]:
     """Return a node as JSON values. A brief one has no schemas, no digests, and no text of its definition."""
     node, planned = found.nodes[name], found.planned.get(name)
-    shown: dict[str, Any] = {"id": name, "status": node.status, "stage": found.stages[name]}
+    known = node_document(node, node.of, node.cell, node.work)
+    shown = {"id": name, "stage": found.stages[name], **{key: known[key] for key in _AS_ALWAYS if known.get(key)}}
     if kind := planned.kind if planned is not None else node.key_inputs.get("kind"):
         shown["kind"] = kind
-    if node.of:
-        shown |= {"of": node.of, "cell": dict(node.cell)}
     if group := name.rpartition("/")[0]:  # the sub-pipeline
         shown["group"] = group
     if planned is not None and planned.runs_last:
         shown["section"] = planned.section
-    if node.tolerated:
-        shown["tolerated"] = True
-    if node.because:
-        shown["because"] = node.because
     if node.reason:
         shown["reason"] = node.reason
     if node.reused:
@@ -202,16 +197,16 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
         shown["inputs"] = [_input(given, output, found) for given, output in reads]
     if node.outputs:
         shown["outputs"] = [_output(output, is_brief=is_brief) for output in node.outputs]
-    if node.checks:
-        shown["checks"] = [_check(check) for check in node.checks]
+    for check, of_check in zip(node.checks, shown.get("checks", ()), strict=True):
+        of_check |= {"text": check.text, "failing_rows": list(check.shown[:_MOST_SHOWN])}
     if node.map is not None:
-        shown["map"] = {**node.map.as_json(), "busy": round(node.map.busy, 6)}
+        shown["map"]["busy"] = round(node.map.busy, 6)
     if definitions is not None and planned is not None:
         shown["definition"] = definitions.of(planned, is_brief=is_brief)
     if node.failure is not None:
-        shown["error"] = _error(node.failure)
+        shown["failure"] = failure_document(node.failure)
         if definitions is not None and planned is not None:
-            shown["error"] |= {"place": place_of(planned), "line_in_file": definitions.around(planned)}
+            shown["failure"] |= {"place": place_of(planned), "line_in_file": definitions.around(planned)}
     return shown
 
 
@@ -258,28 +253,6 @@ def _output(output: FinishedOutput, *, is_brief: bool) -> dict[str, Any]:
         found |= {"schema": columns[:_MOST_COLUMNS], "digest": output.digest}
         if len(columns) > _MOST_COLUMNS:
             found["more_columns"] = len(columns) - _MOST_COLUMNS
-    return found
-
-
-def _check(check: CheckResult) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": check.name, "output": check.output, "ok": check.ok, "severity": check.severity}
-    if check.failing is not None:
-        found["failing"] = check.failing
-    if check.shown:
-        found["rows"] = [dict(row) for row in check.shown[:_MOST_SHOWN]]
-    if not check.ok or check.failing:
-        found["text"] = check.text
-    return found
-
-
-def _error(failure: Failure) -> dict[str, Any]:
-    found: dict[str, Any] = {"cause": str(failure.cause), "type": failure.type, "message": failure.message}
-    found["frames"] = [asdict(frame) for frame in failure.frames]
-    for name in ("details", "rows", "sample"):
-        if value := getattr(failure, name):
-            found[name] = value
-    if failure.inputs:
-        found["inputs"] = list(failure.inputs)
     return found
 
 

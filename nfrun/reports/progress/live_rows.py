@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from nfrun.core.pipeline import OutputId
-from nfrun.core.text import cell_width, fit_cells, on_one_line
+from nfrun.core.text import cell_width, fit_cells
 from nfrun.core.values import frozen
 from nfrun.reports.format_units import format_progress, format_seconds
 from nfrun.reports.run_record import MatrixRecord, RunRecord, StageCounts, folded
@@ -26,28 +26,21 @@ _CELLS = 4  # names of running cells of a matrix
 
 DIM = "2"
 _BOLD, _RED, _GREEN, _YELLOW, _CYAN = "1", "31", "32", "33", "36"
-# By state: the mark where the terminal shows UTF-8, the mark elsewhere, and the colour.
-_STATES = {
-    "ok": ("✓", "+", _GREEN),
-    "failed": ("✗", "x", _RED),
-    "running": ("▸", ">", _CYAN),
-    "retrying": ("↻", "~", _YELLOW),
-    "skipped": ("-", "-", _YELLOW),
-    "waiting": (" ", " ", ""),
+_STATES = {  # the mark and its colour
+    "ok": ("✓", _GREEN),
+    "failed": ("✗", _RED),
+    "running": ("▸", _CYAN),
+    "retrying": ("↻", _YELLOW),
+    "skipped": ("-", _YELLOW),
+    "waiting": (" ", ""),
 }
 
 
 @frozen
 class Look:
-    """Writes what a terminal can show: characters of its encoding, and colours or none."""
+    """Writes marks and bars, with colours or none."""
 
-    encoding: str
     colored: bool
-
-    @property
-    def has_symbols(self) -> bool:
-        """Whether the terminal shows all characters."""
-        return self.encoding.lower().startswith("utf")
 
     def style(self, text: str, code: str) -> str:
         """Give a text a style, if the terminal has colours."""
@@ -55,23 +48,14 @@ class Look:
 
     def mark(self, state: str) -> str:
         """Return the mark of a state, in its colour."""
-        symbol, plain, color = _STATES[state]
-        return self.style(symbol if self.has_symbols else plain, color)
-
-    def fit(self, text: str, width: int, *, middle: bool = False) -> str:
-        """Return a text on one line, escaped, in characters that the terminal shows, cut to `width` columns."""
-        if self.has_symbols:
-            return fit_cells(text, width, middle=middle)
-        shown = on_one_line(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
-        return fit_cells(shown, width, "..", middle=middle)
+        return self.style(*_STATES[state])
 
     def bar(self, done: float, width: int, color: str) -> str:
         """Return a bar of `width` columns, which is full only at 1 and empty only at 0."""
         full = round(done * width)
         if 0 < done < 1:
             full = min(max(full, 1), width - 1)
-        heavy, light = ("━", "╌") if self.has_symbols else ("#", ".")
-        return self.style(heavy * full, color) + self.style(light * (width - full), DIM)
+        return self.style("━" * full, color) + self.style("╌" * (width - full), DIM)
 
 
 @frozen
@@ -120,11 +104,11 @@ def live_rows(record: RunRecord, now: float, grid: Grid, width: int, look: Look)
     Below 30 columns there is only the name. What this costs does not depend on the number of nodes.
     """
     if width < _MIN_WIDTH:
-        return [look.fit(record.pipeline.name, width, middle=True)]
+        return [fit_cells(record.pipeline.name, width)]
     rows = [_head(record, now, width, look)]
     for row in (*_stages(record, grid), *_running(record, now), *_failures(record)):
         if isinstance(row, str):
-            rows.append(look.style(look.fit(f"    {row}", width), DIM))
+            rows.append(look.style(fit_cells(f"    {row}", width, middle=False), DIM))
         else:
             rows.append(_line(row, grid, width, look))
     return rows
@@ -143,7 +127,7 @@ def _head(record: RunRecord, now: float, width: int, look: Look) -> str:
     for part in ("skipped", "reused", "running", "time", "failed"):
         if wanted + sum(len(text) + 2 for text in parts.values()) > width:
             parts.pop(part, None)
-    name = look.fit(record.pipeline.name, width - sum(len(text) + 2 for text in parts.values()), middle=True)
+    name = fit_cells(record.pipeline.name, width - sum(len(text) + 2 for text in parts.values()))
     return "  ".join(
         [look.style(name, _BOLD), *(look.style(text, colors.get(part, "")) for part, text in parts.items())]
     )
@@ -151,9 +135,9 @@ def _head(record: RunRecord, now: float, width: int, look: Look) -> str:
 
 def _line(row: _Row, grid: Grid, width: int, look: Look) -> str:
     """Return a row of the grid. In a narrow terminal bars and texts shrink first, then figures are left out."""
-    color = _STATES[row.state][2]
+    color = _STATES[row.state][1]
     labels = grid.labels_within(width)
-    label = look.fit(row.label, labels, middle=True)
+    label = fit_cells(row.label, labels)
     line = f"  {look.mark(row.state)} {label}"
     left = width - 4 - labels - 2 - grid.figures
     if left < 0:
@@ -164,7 +148,7 @@ def _line(row: _Row, grid: Grid, width: int, look: Look) -> str:
         if bar >= _MIN_BAR:
             line += f"  {look.bar(row.bar, bar, color)}"
             left -= bar + 2
-    text = look.fit(row.text, left - 2) if left - 2 >= _MIN_TEXT else ""
+    text = fit_cells(row.text, left - 2, middle=False) if left - 2 >= _MIN_TEXT else ""
     return f"{line}  {look.style(text, color if row.state == 'failed' else DIM)}" if text else line
 
 

@@ -68,7 +68,7 @@ class LiveView(LineReporter):
         self._record = record
         self._size = size
         self._clock = clock
-        self._look = Look(stream.encoding or "ascii", colored)
+        self._look = Look(colored)
         self._grid = grid_of(record)
         self._verbose = verbose
         self._began = clock()

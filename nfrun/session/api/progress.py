@@ -25,7 +25,7 @@ def progress_reporters(progress: bool | None, run: Run) -> Iterator[Reporter]:
     record, in_notebook = run.record, _is_notebook()
     if in_notebook and progress is not False:
         yield NotebookProgress(record)
-    elif progress and not in_notebook and sys.stderr.isatty():
+    elif progress and not in_notebook and sys.stderr.isatty() and sys.stderr.encoding.lower().startswith("utf"):
         from nfrun.reports.progress.live_view import LiveView
 
         yield LiveView(record, sys.stderr, colored=not os.environ.get("NO_COLOR"))

@@ -65,7 +65,7 @@ function phasesOf(node) {
 }
 
 function errorOf(node) {
-  const error = node.error;
+  const error = node.failure;
   if (!error) return null;
   const here = Number(/:(\d+)(?::\d+)?$/.exec(error.place ?? "")?.[1]);
   return part(
@@ -236,8 +236,8 @@ function nodePane(node, run, close) {
   const worked = ran(node) && known(node.duration);
   const share = worked && run.run.duration ? ` (${percent(node.duration / run.run.duration)} of the run)` : "";
   const cell =
-    node.cell && Object.keys(node.cell).length
-      ? Object.entries(node.cell)
+    node.matrix && Object.keys(node.matrix).length
+      ? Object.entries(node.matrix)
           .map(([axis, value]) => `${axis} = ${valueText(value, 80)}`)
           .join(", ")
       : "";

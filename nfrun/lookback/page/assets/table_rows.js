@@ -16,7 +16,7 @@ function rowOfNode(node, index, run) {
     took: worked ? (node.duration ?? null) : null,
     memory: node.memory ?? null,
     rows: counts.length ? counts.reduce((sum, rows) => sum + rows) : null,
-    why: valueText(node.error ? errorText(node.error) : whyOf(node, run), 300),
+    why: valueText(node.failure ? errorText(node.failure) : whyOf(node, run), 300),
   };
 }
 

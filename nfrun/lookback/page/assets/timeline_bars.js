@@ -33,7 +33,7 @@ function barTip(node, run) {
           ),
         )
       : null,
-    node.error ? h("div", { class: "text-failed" }, valueText(errorText(node.error), 200)) : null,
+    node.failure ? h("div", { class: "text-failed" }, valueText(errorText(node.failure), 200)) : null,
   ];
 }
 

@@ -203,7 +203,7 @@ function outputOf(output) {
 
 function checkOf(check) {
   const status = check.ok ? "ok" : check.severity === "error" || !check.severity ? "failed" : "cancelled";
-  const rows = check.rows ?? [];
+  const rows = check.failing_rows ?? [];
   const names = rows.length && !Array.isArray(rows[0]) ? Object.keys(rows[0]) : [];
   return h(
     "div",
