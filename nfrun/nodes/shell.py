@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.map_spec import MapForm, MapSpec
-from nfrun.core.pipeline import FOLDER, LAST_SECTIONS, TABLE, NodeSpec, ending_of, form_of
+from nfrun.core.pipeline import FOLDER, TABLE, NodeSpec, ending_of, form_of
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.arguments import check_names
 from nfrun.nodes.base import NamedFiles, NodeContext, NodeError, output_name
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nfrun.nodes.texts.script_words import Command
     from nfrun.system.logs.node_logs import StreamLog
 
-_TAIL = 4096  # bytes of stderr shown in an error, and of a file that are looked at
+_TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are always shown
 _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
@@ -131,22 +131,12 @@ def _run_script(context: NodeContext, names: Sequence[str], pieces: Mapping[str,
             if pieces and node.format == "csv":
                 made[name] = read_table(path.name, base=scratch, format=node.format, types=_as_texts(table))
         except FormatError as error:
-            hint = "; it looks like text: 'format: csv' reads a table from it" if _is_text(path, node.format) else ""
-            what = f"what the script wrote to ${variable} is not {node.format}"
-            raise NodeError(what, f"{error}{hint}") from None
+            hint = "; if it is text, 'format: csv' reads a table from it" if node.format == ARROW else ""
+            raise NodeError(f"what the script wrote to ${variable} is not {node.format}", f"{error}{hint}") from None
         except OSError as error:
             what = f"cannot read what the script of the node '{node.id}' wrote to ${variable}"
             raise HandoffError(f"{what} ({path.name}): {reason(error)}", error) from error
     return made
-
-
-def _is_text(path: Path, format: str) -> bool:
-    """Whether a file that is to be one of Arrow begins as text does."""
-    if format != ARROW:
-        return False
-    with path.open("rb") as file:
-        start = file.read(_TAIL).decode("utf-8", "replace")
-    return bool(start.strip()) and "\0" not in start and "\ufffd" not in start[:-1]  # its last letter may be cut
 
 
 def _file_name(node: NodeSpec, output: str) -> str:
@@ -377,8 +367,7 @@ RUN = Kind(
 # Variables of nfrun that a script reads although its node does not have them: the shell takes them as empty. A name
 # counts wherever a shell, awk, Python or the like would read it, also in single quotes (`bash -c '$NFRUN_INPUT_x'`).
 # Comments, names with a default and names that the script sets do not.
-_OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
-_AT_THE_END = ("NFRUN_STATUS", "NFRUN_FAILED", "NFRUN_REPORT")  # of nodes under `on_failure` and `finally`
+_OURS = ("RUN", "NODE", "ATTEMPT", "STATUS", "FAILED", "REPORT")
 _PASSED = ("NFRUN_INPUT_", "NFRUN_WITH_", "NFRUN_OUTPUT_")
 _SET = re.compile(
     r"(?<![\w${#!])(?<!printenv )(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII
@@ -388,32 +377,22 @@ _SET = re.compile(
 def check_variables(node: NodeSpec) -> Iterator[Problem]:
     """Yield an error for each place where the script of a node reads such a variable."""
     outputs = [f"NFRUN_OUTPUT_{name}" for name in node.own_outputs]
-    inputs = [f"NFRUN_INPUT_{item.name}" for item in node.inputs]
-    values = [f"NFRUN_WITH_{name}" for name in node.with_]
-    known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
+    known = [*(f"NFRUN_INPUT_{item.name}" for item in node.inputs), *(f"NFRUN_WITH_{name}" for name in node.with_)]
+    known += [*outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
+    ours = [f"NFRUN_{name}" for name in (*_OURS, *map(str.upper, node.amounts))]
     code = without_comments(node.body)
-    units = [f"NFRUN_{name.upper()}" for name in node.amounts]
-    ours = [*_OURS, *units, *(_AT_THE_END if node.section in LAST_SECTIONS else ())]
     has = {*known, *ours, *_SET.findall(code)}
     for name, start, has_default in reads_of_variables(code):
         # If it ends so, more of the name follows, as in `eval`.
         if has_default or name in has or not name.startswith("NFRUN_") or name.endswith("_"):
             continue
-        guess = _meant(name, known, ours)
-        if not guess and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT", *_AT_THE_END)):
+        prefix = next((prefix for prefix in _PASSED if name.startswith(prefix)), "NFRUN_")
+        names = {n.removeprefix(prefix): n for n in (*known, *ours) if n.startswith(prefix)}
+        guess = closest_match(name.removeprefix(prefix), names) if name != "NFRUN_OUTPUT" else None
+        if guess is None and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT")):
             continue  # a variable of the user's
+        hint = f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
+        if guess or prefix == _PASSED[0]:
+            hint = f"did you mean ${names[guess]}?" if guess else f"{hint}; name what it reads under 'inputs'"
         message = f"the script reads ${ellipsize(name)}, which is not set for this node"
-        hint = f"did you mean ${guess}?" if guess else f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
-        if name.startswith("NFRUN_INPUT_") and not guess and node.section not in LAST_SECTIONS:  # those have no inputs
-            rest = ellipsize(name.removeprefix("NFRUN_INPUT_"))
-            hint = f"to read a node '{rest}': inputs: {rest}" if not inputs else f"{hint}; or add '{rest}' to 'inputs'"
-        if name in _AT_THE_END:
-            hint = f"nodes under {' and '.join(LAST_SECTIONS)} have it"
         yield Problem(("run",), message, hint, counts=True, start=start, length=len(name))
-
-
-def _meant(name: str, known: Sequence[str], ours: Sequence[str]) -> str | None:
-    """Return the variable of the same sort that is meant, if one is likely."""
-    prefix = next((prefix for prefix in _PASSED if name.startswith(prefix)), "NFRUN_")
-    names = {n.removeprefix(prefix): n for n in (*known, *ours) if n.startswith(prefix)}
-    return names.get(closest_match(name.removeprefix(prefix), names) or "") if name != "NFRUN_OUTPUT" else None

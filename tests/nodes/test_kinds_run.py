@@ -433,14 +433,8 @@ def test_a_script_that_writes_nothing(trial: Trial) -> None:
             'echo hello > "$NFRUN_OUTPUT"',
             "arrow",
             "what the script wrote to $NFRUN_OUTPUT is not arrow",
-            "output.arrow cannot be read as arrow: it is not an Arrow file or an Arrow stream; it looks like text: "
+            "output.arrow cannot be read as arrow: it is not an Arrow file or an Arrow stream; if it is text, "
             "'format: csv' reads a table from it",
-        ),
-        (
-            "printf '\\0\\377\\376' > \"$NFRUN_OUTPUT\"",
-            "arrow",
-            "what the script wrote to $NFRUN_OUTPUT is not arrow",
-            "output.arrow cannot be read as arrow: it is not an Arrow file or an Arrow stream",
         ),
         (
             ': > "$NFRUN_OUTPUT"',

@@ -36,7 +36,7 @@ def of_script(script: str, folder: Path) -> list[str]:
 def test_an_input_of_a_node_without_inputs(tmp_path: Path) -> None:
     (found,) = diagnostics("nodes:\n  rows: {sql: select 1 as n}\n  s: {run: cat $NFRUN_INPUT_rows}\n", tmp_path)
     assert found.startswith("p.yaml:3:17: the script reads $NFRUN_INPUT_rows, which is not set for this node\n")
-    assert found.endswith("^ to read a node 'rows': inputs: rows")
+    assert found.endswith("^ there is $NFRUN_OUTPUT; name what it reads under 'inputs'")
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,10 @@ def test_an_input_of_a_node_without_inputs(tmp_path: Path) -> None:
         ("echo $NFRUN_WITH_threshold ${#NFRUN_WITH_t}", "NFRUN_WITH_t", ALL),
         ("echo $NFRUN_WITH_thresold-5", "NFRUN_WITH_thresold", "did you mean $NFRUN_WITH_threshold?"),
         ("cp $NFRUN_INPUT_rows_copy x", "NFRUN_INPUT_rows_copy", "did you mean $NFRUN_INPUT_rows?"),
-        ("cat $NFRUN_INPUT_threshold", "NFRUN_INPUT_threshold", f"{ALL}; or add 'threshold' to 'inputs'"),
-        ("cat '#' \"#\" $NFRUN_INPUT_other", "NFRUN_INPUT_other", f"{ALL}; or add 'other' to 'inputs'"),
+        ("cat $NFRUN_INPUT_threshold", "NFRUN_INPUT_threshold", f"{ALL}; name what it reads under 'inputs'"),
+        ("cat '#' \"#\" $NFRUN_INPUT_other", "NFRUN_INPUT_other", f"{ALL}; name what it reads under 'inputs'"),
         ("cp x $NFRUN_OUTPUTS", "NFRUN_OUTPUTS", "did you mean $NFRUN_OUTPUT?"),
         ("cp x $NFRUN_OUTPUT_x", "NFRUN_OUTPUT_x", ALL),
-        ("echo $NFRUN_STATUS", "NFRUN_STATUS", "nodes under on_failure and finally have it"),
         ("echo $NFRUN_ATEMPT", "NFRUN_ATEMPT", "did you mean $NFRUN_ATTEMPT?"),
         ("bash -c 'cat $NFRUN_INPUT_row'", "NFRUN_INPUT_row", "did you mean $NFRUN_INPUT_rows?"),
         ("""awk '{ print ENVIRON["NFRUN_WITH_x"] }'""", "NFRUN_WITH_x", ALL),

@@ -62,7 +62,7 @@ ROWS += [
     Edit(name="a file that a script has written", files=OUTPUT, edit={"out.csv": "n\n2\n"}, runs_again=True),
 ]
 
-# A variable of the environment that a script reads and does not set.
+# A variable of the environment that a script reads.
 READS = {
     "a variable": "echo $FOO >> $NFRUN_OUTPUT",
     "a variable in braces": "echo ${FOO} >> $NFRUN_OUTPUT",
@@ -77,11 +77,12 @@ READS = {
     "a variable in its script": "sh v.sh >> $NFRUN_OUTPUT",
     "a variable in its Python": "python3 v.py >> $NFRUN_OUTPUT",
     "a variable in a tool": "chmod +x v; ./v >> $NFRUN_OUTPUT",
-}
-READS_NOT = {
+    # Whether the script always sets it before is not looked at: a needless run now and then.
     "a variable that it sets": "FOO=n; echo $FOO >> $NFRUN_OUTPUT",
     "a variable that it exports": "export FOO=n\n  echo $FOO >> $NFRUN_OUTPUT",
     "a variable of a loop": "for FOO in n; do echo $FOO; done >> $NFRUN_OUTPUT",
+}
+READS_NOT = {
     "another variable": "echo ${FOOD:-n} >> $NFRUN_OUTPUT",
     "a quoted sign": "echo n \\$FOO >> $NFRUN_OUTPUT",
 }

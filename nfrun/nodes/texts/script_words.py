@@ -36,7 +36,6 @@ _READ = re.compile(
       b?["']?(?P<other>[A-Za-z_]\w*+)(?P<given>["']\s*, | ["']\s*\]\s*=[^=])?""",
     re.ASCII | re.VERBOSE,
 )
-_MAYBE = re.compile(r"\b(?:if|then|else|case|for|while|until|do)\b|&&|\|\||\{")  # before what does not always happen
 # Variables that say where and how a process runs, not what it makes, and secrets by their names: results that CI and a
 # laptop share shall not depend on these.
 _HARMLESS = re.compile(
@@ -156,24 +155,8 @@ def reads_of_variables(text: str) -> Iterator[tuple[str, int, bool]]:
 
 
 def read_variables(text: str) -> set[str]:
-    """Return the variables of the environment that a script reads, without those that it sets before for sure.
+    """Return the variables that a script reads, also those that it sets itself: the environment may have them too.
 
     Left out are secrets, by their names, and variables that say nothing about the results.
     """
-    found: set[str] = set()
-    for name, start, _ in reads_of_variables(text):
-        if name not in found and not _HARMLESS.fullmatch(name) and not _is_set(name, text, start):
-            found.add(name)
-    return found
-
-
-def _is_set(name: str, text: str, before: int) -> bool:
-    """Return whether a script always sets a variable in what comes before this place."""
-    value = r"\"[^\"]*\"|'[^']*'|\$\([^()]*\)|[^\s;]*"
-    ways = rf"(?:^|;[ \t]*)(?:(?:export|readonly)[ \t]+)?{name}=(?:{value})(?=[ \t]*(?:[;\n]|\Z))"
-    ways += rf"|\bfor\s+{name}\s+in\b|\bread\s[^\n;|]*\b{name}\b"
-    for found in re.finditer(ways, text, re.MULTILINE):
-        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-        if found.end() <= before and not _MAYBE.search(line):
-            return True
-    return False
+    return {name for name, _, _ in reads_of_variables(text) if not _HARMLESS.fullmatch(name)}
