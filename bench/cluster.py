@@ -44,9 +44,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         with suppress(Exception):
             client.close(timeout=1)
     what = f"cluster, {NODES:,} no-op nodes"
-    yield versus(
-        f"{what}: nfrun / ready queue in Dask", found["nfrun"], found["queue"], "<= 1.5", each=NODES, by="wall"
-    )
+    yield versus(f"{what}: nfrun / ready queue in Dask", found["nfrun"], found["queue"], each=NODES, by="wall")
     yield versus(f"{what}: nfrun / whole graph in Dask", found["nfrun"], found["graph"], each=NODES, by="wall")
 
 

@@ -1,8 +1,7 @@
 """Carries attempts to the workers of a Dask cluster: `DaskEngine`. Only runs with `--executor dask` import it.
 
-Orders go to the workers themselves, and tasks of Dask hold the threads that their attempts take: see `DaskChannel`. A
-task is bound to one worker, so that Dask never runs it elsewhere. The scheduler gets builtin functions and texts only:
-it needs no nfrun.
+An attempt is a task of Dask, see `dask_worker.make`. It is bound to one worker, so that Dask never runs it elsewhere.
+All that is sent goes through the scheduler, which gets builtin functions and texts only: it needs no nfrun.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -24,18 +22,28 @@ import distributed
 
 from nfrun.cluster import dask_worker
 from nfrun.cluster.base import PER_WORKER, RemoteWorker
-from nfrun.cluster.dask_channel import DaskChannel, Order
 from nfrun.core.errors import ClusterError
+from nfrun.core.values import mutable
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5  # between two looks at the workers
 _STATUS_SECONDS = 0.1  # between two looks at the connection
 _ANSWER_SECONDS = 30.0  # for the scheduler to answer
 _CLOSE_SECONDS = 2.0
-_LEAVE_SECONDS = 2.0  # for the scheduler to tell that a worker has left to which the connection is lost
 
 Heard = Callable[[str], object]
 Ended = Callable[[str | None, str], object]
+
+
+@mutable
+class _Attempt:
+    """An attempt under way: its worker, whom to tell what is heard of it, its task, and whether that has begun."""
+
+    worker: str
+    on_message: Heard
+    on_end: Ended
+    future: Any = None
+    has_begun: bool = False
 
 
 class DaskEngine:
@@ -50,9 +58,9 @@ class DaskEngine:
     def __init__(self, address: str, run: str, slots: int) -> None:
         self._run = run
         self.on_gone: Callable[[str], object] = lambda why: None
-        self._channels: dict[str, DaskChannel] = {}  # by the address of the worker
+        self._attempts: dict[str, _Attempt] = {}  # by token
         self._workers: dict[str, RemoteWorker] = {}
-        self._unreachable: set[str] = set()
+        self._left_out: set[str] = set()
         self._used: set[str] = set()  # workers that may have a host of the run
         self._closed = threading.Event()
         self._silence = _Silence()
@@ -74,13 +82,13 @@ class DaskEngine:
         threading.Thread(target=self._watch, name="nfrun-dask", daemon=True).start()
 
     def workers(self) -> Sequence[RemoteWorker]:
-        return [worker for address, worker in self._workers.items() if address not in self._unreachable]
+        return [worker for address, worker in self._workers.items() if address not in self._left_out]
 
     def submit(self, token: str, worker: str, order: str, shares: bool, on_message: Heard, on_end: Ended) -> None:
-        self._do(self._submit, worker, Order(token, order, shares, on_message, on_end))
+        self._do(self._submit, token, order, shares, _Attempt(worker, on_message, on_end))
 
     def stop(self, token: str, kill: bool) -> None:
-        self._do(lambda: any(channel.stop(token, kill) for channel in list(self._channels.values())))
+        self._do(self._stop, token, kill)
 
     def ask(self, question: str, seconds: float) -> Mapping[str, str]:
         asked = list(self._workers)
@@ -104,7 +112,7 @@ class DaskEngine:
         return found
 
     def leave_out(self, workers: Collection[str]) -> None:
-        self._unreachable.update(workers)
+        self._left_out.update(workers)
         self._used.difference_update(workers)  # their hosts end by themselves
 
     def close(self, seconds: float = _CLOSE_SECONDS) -> Sequence[str]:
@@ -114,12 +122,8 @@ class DaskEngine:
         told: list[str] = []
         if self._client.status == "running" and self._used:
             with suppress(Exception):
-                ended = self._wait(
-                    self._call(dask_worker.end, list(self._used), seconds, self._run, self._client.id), seconds
-                )
+                ended = self._wait(self._call(dask_worker.end, list(self._used), seconds, self._run), seconds)
                 told += [message for messages in ended.values() if isinstance(messages, list) for message in messages]
-        with suppress(Exception):
-            self._wait(self._close_channels(), _CLOSE_SECONDS)
         for each in filter(None, (self._client, self._cluster)):
             with suppress(Exception):
                 each.close(timeout=_CLOSE_SECONDS)
@@ -128,46 +132,65 @@ class DaskEngine:
 
     # -- on the event loop of the client -----------------------------------------------------------------------------
 
-    def _submit(self, worker: str, order: Order) -> None:
-        """Send an order through the channel to its worker. The first order opens it."""
-        if worker not in self._workers:
-            order.on_end(None, _left(worker))
+    def _submit(self, token: str, order: str, shares: bool, attempt: _Attempt) -> None:
+        """Submit the task of an attempt, and send its order beside it: Dask shows what a task has."""
+        if attempt.worker not in self._workers:
+            attempt.on_end(None, _left(attempt.worker))
             return
-        channel = self._channels.get(worker)
-        if channel is None or channel.why_lost:
-            self._used.add(worker)
-            call, on_lost = partial(self._call_one, worker), partial(self._on_lost, worker)
-            channel = self._channels[worker] = DaskChannel(self._client, worker, self._run, call, on_lost)
-        channel.submit(order)
-
-    def _on_lost(self, worker: str) -> None:
-        """Give the scheduler time to tell that a worker has left, to which the connection is lost."""
-        channel = self._channels[worker]
-        self._unreachable.add(worker)
-
-        def lose() -> None:
-            if not channel.why_lost:
-                channel.lose(f"the connection to its worker {worker} is lost")
-            self._unreachable.discard(worker)
-
-        self._client.loop.asyncio_loop.call_later(_LEAVE_SECONDS, lose)
+        given = {"topic": self._client.id, "run": self._run, "token": token, "shares": shares}
+        try:
+            attempt.future = self._client.submit(
+                *(eval, dask_worker.TASK, given),
+                key=dask_worker.KEY + token,
+                workers=[attempt.worker],
+                allow_other_workers=False,
+                pure=False,
+            )
+        except Exception as error:  # the connection is about to be lost
+            attempt.on_end(None, f"it could not be sent to {attempt.worker}: {_text(error)}")
+            return
+        self._used.add(attempt.worker)
+        self._attempts[token] = attempt
+        self._start(self._give(token, order, attempt.worker))
 
     def _hear(self, event: tuple[float, Any]) -> None:
-        """Pass on what a worker has sent through the scheduler."""
+        """Take what a worker tells of an attempt."""
         _, found = event
         if isinstance(found, Mapping):
             return  # what Dask itself tells of the client
-        worker, messages = found
-        if (channel := self._channels.get(worker)) is not None:
-            channel.hear(messages)
+        worker, token, kind, text = found
+        if (attempt := self._attempts.get(token)) is None:
+            return
+        if kind == dask_worker.MESSAGE:
+            attempt.on_message(text)
+        elif kind == dask_worker.ENDED:
+            self._end(token, text, "")
+        elif not attempt.has_begun:
+            attempt.has_begun = True
+        else:  # Dask makes tasks again whose worker has left, and another has its address now
+            self._end(token, None, _left(worker))
 
-    async def _close_channels(self) -> None:
-        for channel in self._channels.values():
-            channel.close()
-        self._channels.clear()
+    async def _give(self, token: str, order: str, worker: str) -> None:
+        """Send the order of an attempt."""
+        answers = await self._call(dask_worker.give, [worker], None, self._run, token, order)
+        if (problem := answers.get(worker, "it cannot be reached")) is not None:
+            self._end(token, None, f"nothing can be sent to its worker {worker}: {problem}")
+
+    def _stop(self, token: str, kill: bool) -> None:
+        if (attempt := self._attempts.get(token)) is None:
+            return
+        self._start(self._call(dask_worker.stop, [attempt.worker], None, self._run, token, kill))
+        if not attempt.has_begun:  # its task waits for a thread
+            self._end(token, None, "")
+
+    def _end(self, token: str, text: str | None, why: str) -> None:
+        """Tell the end of an attempt, once, and let go of its task."""
+        if (attempt := self._attempts.pop(token, None)) is not None:
+            attempt.on_end(text, why)
+            attempt.future.release()
 
     async def _look(self) -> None:
-        """Look which workers there are, and end the attempts of those that have left."""
+        """Look which workers there are, and end attempts whose worker has left, or whose task has failed."""
         threads: Mapping[str, int] = await self._client.scheduler.ncores()
         if threads.keys() - self._workers.keys():
             identity = await self._client.scheduler.identity()
@@ -181,13 +204,12 @@ class DaskEngine:
             elif address in self._workers:
                 workers[address] = self._workers[address]
         self._workers = workers
-        self._unreachable &= workers.keys()
-        for address, channel in list(self._channels.items()):
-            if address not in workers:
-                channel.lose(_left(address))
-            channel.check(_problem)
-            if channel.why_lost:
-                del self._channels[address]
+        self._left_out &= workers.keys()
+        for token, attempt in list(self._attempts.items()):
+            if attempt.worker not in workers:
+                self._end(token, None, _left(attempt.worker))
+            elif (problem := _problem(attempt.future)) is not None:
+                self._end(token, None, f"its worker {attempt.worker} could not make it: {problem}")
 
     async def _call(
         self, function: Callable[..., Coroutine[Any, Any, Any]], workers: list[str], seconds: float | None, *given: Any
@@ -201,13 +223,6 @@ class DaskEngine:
         return {
             address: _text(answer) if isinstance(answer, Exception) else answer for address, answer in found.items()
         }
-
-    async def _call_one(
-        self, worker: str, function: Callable[..., Coroutine[Any, Any, Any]], *given: Any
-    ) -> str | None:
-        """Call a function that returns nothing on a worker. Returns why that has failed, or None."""
-        problem: str | None = (await self._call(function, [worker], None, *given)).get(worker, "it cannot be reached")
-        return problem
 
     def _await_workers(self) -> None:
         until = time.monotonic() + _CONNECT_SECONDS
@@ -329,8 +344,8 @@ def _left(worker: str) -> str:
 
 
 def _problem(future: Any) -> str | None:
-    """Return why the task of a permit has failed, None if it has not."""
-    if future.status not in ("error", "lost", "cancelled"):
+    """Return why the task of an attempt under way has failed, None if it has not."""
+    if future.status == "pending":
         return None
     error = future._state.exception if future.status == "error" else None
     return _text(error) if error is not None else f"its task is {future.status}"

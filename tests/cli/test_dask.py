@@ -118,25 +118,6 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
     assert last_line(on_dask(here, cluster)) == "p: ok, 2 ran, 2 reused"
 
 
-def test_workers_that_cannot_be_reached_get_their_orders_through_the_scheduler(
-    tmp_path: Path, cluster: DaskCluster
-) -> None:
-    code = """
-from nfrun.__main__ import main
-from nfrun.cluster import dask_channel
-async def refuse(address, **options): raise OSError
-dask_channel._connect = refuse
-main()
-"""
-    folder = project(tmp_path / "p")
-    command = [sys.executable, "-c", code, "run", "p.yaml", "--executor", "dask", "--address", cluster.address]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"s  made \\| in a worker$", done.stderr, re.MULTILINE)
-    assert last_line(done) == "p: ok, 4 ran"
-    assert last_line(nfrun(folder, "run", "p.yaml")) == "p: ok, 4 reused"
-
-
 def test_all_that_workers_lack_is_told_before_any_node_runs(tmp_path: Path, cluster: DaskCluster) -> None:
     pipeline = PIPELINE.replace("inputs: {table: seeds}}", "inputs: {table: seeds}, resources: {gpu: 2}}")
     folder = project(tmp_path / "p", f"{pipeline}resources: {{gpu: 4}}\n", f"import only_here\n{STEPS}")
@@ -250,32 +231,6 @@ def test_every_kind_and_feature_is_the_same_on_a_cluster(tmp_path: Path, cluster
         outputs = json.loads(done.stdout)["outputs"]
         found[name] = features.same_parts(events), {key: output["digest"] for key, output in outputs.items()}
     assert found["dask"] == found["local"]
-
-
-BREAKING = """
-from nfrun.__main__ import main
-from nfrun.cluster.dask_channel import DaskChannel
-hear, broken = DaskChannel.hear, []
-def break_once(channel, messages):
-    hear(channel, messages)
-    if not broken and any("Printed" in str(message) for message in messages):
-        broken.append(channel._comm.abort())
-DaskChannel.hear = break_once
-main()
-"""
-
-
-@pytest.mark.slow
-def test_an_attempt_is_killed_and_made_again_when_the_connection_to_its_worker_breaks(
-    tmp_path: Path, cluster: DaskCluster
-) -> None:
-    log = tmp_path / "log"
-    script = f"echo begun >> {log}; echo begun; sleep 2; echo ended >> {log}"
-    folder = project(tmp_path / "p", f"name: p\nnodes: {{a: {{run: '{script}', timeout: 1m}}}}\n")
-    command = [sys.executable, "-c", BREAKING, "run", "p.yaml", "--executor", "dask", "--address", cluster.address]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
-    assert (done.returncode, last_line(done)) == (0, "p: ok, 1 ran"), done.stderr
-    assert log.read_text() == "begun\nbegun\nended\n", "the first one was killed before the second began"
 
 
 VANISHING = """

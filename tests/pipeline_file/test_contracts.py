@@ -226,7 +226,7 @@ nodes:
         "6:68: 'rows' must be a whole number, or {min, max} with min <= max: for example rows: 5, or rows: {min: 1}",
         "6:82: 'unique' must be a string or a list, not 5",
         "7:11: 'chekcs' is not a key of 'y': did you mean 'checks'?",
-        "8:10: output 'z' must be a string or a mapping, not 5: for example z: .pkl",
+        "8:10: 'z' must be a string or a mapping, not 5: for example z: .pkl",
     ]
 
 
