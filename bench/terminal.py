@@ -59,7 +59,9 @@ def _record(plan: Plan, of: str) -> RunRecord:
 
 @cache
 def _pipeline(count: int, of: str) -> Pipeline:
-    nodes = {name: NodeSpec(name, "python", "", (), {}, (), (), {}, of=of) for name in layers(count)}
+    ids = {name: f"{of}@{name}" if of else name for name in layers(count)}
+    cell = {"value": 1} if of else {}
+    nodes = {name: NodeSpec(id, "python", "", (), {}, (), (), {}, cell=cell) for name, id in ids.items()}
     return Pipeline("many.yaml", "", "many", "", {}, {}, nodes, {})
 
 

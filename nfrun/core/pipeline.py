@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -258,17 +259,16 @@ class NodeSpec:
     `settings` has the values of the keys that only nodes of its kind have. `packages` are installed packages whose
     versions count, and `files` the paths and patterns of the files that it declares. `unbound` has the settings whose
     expressions are not evaluated yet, as the file has them. `axes` are those that the node has in the file, in the
-    order in which they are declared. A cell, which is a node that a matrix made, has the name of the node in the file
-    under `of`, and in `cell` its value on each of these axes, of a mapping the id. `if_` is true, false or, until it is
-    bound, an expression. With `continue_on_error` its failure fails no run. `contracts` has by names of outputs what
-    their tables must be like, and `references` the outputs that its checks compare values with, by
-    `output.check.column`. `section` is the key of the file under which it stands: `nodes`, or one of LAST_SECTIONS.
-    `source` is where the node's name stands in its file, without the text of the line. `folder` is the folder of that
-    file, relative to that of the pipeline, "" for the same: the node's paths and modules are in it.
-    `disabled_by` is the node that includes this one and has an `if` that is false. With a `map`, the node is called
-    for each piece of one input; if it collects failed rows, its last output is called `errors`, and has these.
-    `plugin` is what the plug-in says whose kind the body names; None for the kinds of nfrun. `timezone` is the time
-    zone of its queries, also of those in its checks.
+    order in which they are declared. A cell, which is a node that a matrix made, has in `cell` its value on each of
+    these axes, of a mapping the id. `if_` is true, false or, until it is bound, an expression. With `continue_on_error`
+    its failure fails no run. `contracts` has by names of outputs what their tables must be like, and `references` the
+    outputs that its checks compare values with, by `output.check.column`. `section` is the key of the file under which
+    it stands: `nodes`, or one of LAST_SECTIONS. `source` is where the node's name stands in its file, without the text
+    of the line. `folder` is the folder of that file, relative to that of the pipeline, "" for the same: the node's
+    paths and modules are in it. `disabled_by` is the node that includes this one and has an `if` that is false. With a
+    `map`, the node is called for each piece of one input; if it collects failed rows, its last output is called
+    `errors`, and has these. `plugin` is what the plug-in says whose kind the body names; None for the kinds of nfrun.
+    `timezone` is the time zone of its queries, also of those in its checks.
     """
 
     id: str
@@ -300,7 +300,6 @@ class NodeSpec:
     section: str = "nodes"
     unbound: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     axes: tuple[str, ...] = ()
-    of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     body_file: str = ""
     folder: str = ""
@@ -342,8 +341,13 @@ class NodeSpec:
 
     @property
     def declared(self) -> str:
-        """The name under which the file has the node: that of the matrix node for a cell, otherwise its id."""
-        return self.of or self.id
+        """The name under which the file has the node: for a cell, its id without the values of axes."""
+        return re.sub("@[^/]*", "", self.id)
+
+    @property
+    def of(self) -> str:
+        """The name of the node of which it is a cell, "" if it is none."""
+        return self.declared if self.cell else ""
 
     @property
     def kind_shown(self) -> str:

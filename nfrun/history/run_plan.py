@@ -141,7 +141,7 @@ def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) ->
         tuple(spec.outputs),
         tuple(spec.needs),
         spec.of,
-        spec.cell if spec.of else NOTHING,
+        spec.cell,
         spec.section,
         executor,
         is_mapped=spec.map is not None,

@@ -2,7 +2,7 @@
 
 A node and what it reads are matched by axis: on the axes that both have, a cell reads the cell with the same values.
 While a file is read, `references.py` checks this, and says for each input which axes are gathered. Nothing behind this
-knows of axes, except by `NodeSpec.of` and `cell` and `Input.gather`.
+knows of axes, except by `NodeSpec.cell` and `Input.gather`.
 """
 
 from __future__ import annotations
@@ -125,7 +125,6 @@ class _Expansion:
                 inputs=tuple([item for item in inputs if item is not None]),
                 references=tuple([item for item in references if item is not None]),
                 needs=tuple(waits),
-                of=spec.id if spec.axes else "",
                 cell={name: keys[cell[i]] for name, i, keys in own} if spec.axes else NOTHING,
             )
 

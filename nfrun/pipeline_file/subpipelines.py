@@ -106,7 +106,6 @@ class _Expansion:
             yield replace(
                 spec,
                 id=prefix + spec.id,
-                of=f"{including.declared}/{spec.declared}" if including.of or spec.of else "",
                 cell=_cell(including, spec),
                 folder=self.folder(other, spec),
                 needs=(*spec.needs, *including.needs) if begins else spec.needs,

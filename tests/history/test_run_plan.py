@@ -46,7 +46,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     found = pipeline(
         tmp_path,
         replace(spec("a", file=file), outputs=("left", "right")),
-        spec("c", file="gone.yaml", of="c", cell={"n": 1}, retry=Retry(2), timeout=3.0, amounts={"gpu": 1.0}),
+        spec("c", file="gone.yaml", cell={"n": 1}, retry=Retry(2), timeout=3.0, amounts={"gpu": 1.0}),
         replace(spec("b", either, file=file, line=7, continue_on_error=True), needs=("c",)),
         budgets={"gpu": Budget(2.0, "2")},
         disabled={"off": "its 'if' is false"},

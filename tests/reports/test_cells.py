@@ -28,8 +28,8 @@ from nfrun.reports.table_preview import preview_of
 FAILURE = Failure(Cause.NODE, "ValueError", "no convergence")
 
 
-def node(id: str, *inputs: Input, kind: str = "python", of: str = "", **cell: Any) -> NodeSpec:
-    return NodeSpec(id, kind, "m:f", inputs, {}, (), (), {}, of=of, cell=cell, source=SourceSpan("g.yaml", 4, 3))
+def node(id: str, *inputs: Input, kind: str = "python", **cell: Any) -> NodeSpec:
+    return NodeSpec(id, kind, "m:f", inputs, {}, (), (), {}, cell=cell, source=SourceSpan("g.yaml", 4, 3))
 
 
 def grid(models: int, folds: int, excluded: int = 0) -> Pipeline:
@@ -37,11 +37,11 @@ def grid(models: int, folds: int, excluded: int = 0) -> Pipeline:
     cells = [(f"m{m}", fold) for m in range(models) for fold in range(folds)]
     cells = cells[: len(cells) - excluded]
     nodes = [node("data", kind="read")]
-    nodes += [node(f"fit@{m}@{f}", Input("t", OutputId("data")), of="fit", model=m, fold=f) for m, f in cells]
+    nodes += [node(f"fit@{m}@{f}", Input("t", OutputId("data")), model=m, fold=f) for m, f in cells]
     for model in dict.fromkeys(m for m, _ in cells):
         own = {OutputId(f"fit@{model}@{f}"): (f,) for m, f in cells if m == model}
         fits = Input("fits", OutputId("fit"), gather=Gather("concat", ("fold",), own, {"fold": "int64"}))
-        nodes.append(node(f"mean@{model}", fits, kind="sql", of="mean", model=model))
+        nodes.append(node(f"mean@{model}", fits, kind="sql", model=model))
     means = {OutputId(f"mean@{m}"): (m,) for m in dict.fromkeys(m for m, _ in cells)}
     nodes.append(node("best", Input("means", OutputId("mean"), gather=Gather("dict", ("model",), means))))
     return Pipeline("g.yaml", "/nowhere", "g", "", {}, {}, {n.id: n for n in nodes}, {"best": OutputId("best")})
@@ -251,7 +251,7 @@ def test_the_plan_has_a_line_for_a_matrix() -> None:
 
 def test_the_plan_says_what_is_disabled() -> None:
     pipeline = grid(3, 4, excluded=2)
-    off = [node(f"fit@m2@{fold}", of="fit", model="m2", fold=fold) for fold in (2, 3)] + [node("push", kind="run")]
+    off = [node(f"fit@m2@{fold}", model="m2", fold=fold) for fold in (2, 3)] + [node("push", kind="run")]
     pipeline = replace(
         pipeline,
         disabled={spec.id: "its 'if' is false" for spec in off},

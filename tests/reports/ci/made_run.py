@@ -51,8 +51,8 @@ def spec(id: str, line: int, *reads: str, **settings: object) -> NodeSpec:
 NODES = [
     spec("orders", 3),
     spec("old", 4),
-    spec("fit@lr", 5, "orders", of="fit", cell={"model": "lr"}),
-    spec("fit@rf", 5, "orders", of="fit", cell={"model": "rf"}),
+    spec("fit@lr", 5, "orders", cell={"model": "lr"}),
+    spec("fit@rf", 5, "orders", cell={"model": "rf"}),
     spec("etl@DE/clean", 2, "orders", source=SourceSpan("sub/clean.yaml", 2, 3)),
     spec("checked", 6, "orders"),
     spec("may_fail", 7),
