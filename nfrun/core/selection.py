@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from posixpath import normpath
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.text import closest_match, did_you_mean, ellipsize, shortened
+from nfrun.core.text import did_you_mean, ellipsize, shortened
 from nfrun.core.values import field, frozen
 
 METHODS = ("tag", "kind", "file", "status")
@@ -51,17 +51,12 @@ def _term(text: str) -> Term:
     if not colon:
         method, pattern = "", found["what"]
     elif method not in METHODS:
-        guess = closest_match(method, METHODS)
         there = "there is tag:, kind:, file: and status:"
-        hint = f"did you mean '{guess}:{ellipsize(pattern)}'?" if guess else there
-        raise ValueError(f"'{ellipsize(text)}' begins with no kind of selector; {hint}")
+        raise ValueError(f"'{ellipsize(text)}' begins with no kind of selector; {there}")
     if not pattern:
         raise ValueError(f"'{ellipsize(text)}' names no {method or 'node'}")
     if not method and "+" in pattern:
         raise ValueError(f"'{ellipsize(text)}' has a '+' where none may be; write N+NODE or NODE+N, N is a number")
-    if method == "status" and not any(map(_of_text(pattern), STATUSES)):
-        hint = did_you_mean(pattern, STATUSES, f"there is {', '.join(STATUSES)}")
-        raise ValueError(f"no node can have the status '{ellipsize(pattern)}'; {hint}")
     return Term(method, pattern, up, down)
 
 
@@ -69,17 +64,13 @@ def _term(text: str) -> Term:
 class NodeGraph:
     """The nodes of a pipeline, for selectors.
 
-    `upstream` has, of each node, those for which it waits; only names of nodes count. `tags`, `kinds`, `files()` and
-    `statuses()` have the texts that `tag:` and the like are compared with, by node. The last two are called when they
-    are needed; `statuses` returns None if there was no run before. `last` are nodes that cannot be selected. Names of
-    files below `folder` are relative to it.
+    `upstream` has, of each node, those for which it waits; only names of nodes count. `values` has for each of METHODS
+    a function that returns the texts of nodes that it is compared with, by node. `last` are nodes that cannot be
+    selected. Names of files below `folder` are relative to it.
     """
 
     upstream: Mapping[str, Sequence[str]]
-    kinds: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    tags: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
-    files: Callable[[], Mapping[str, Collection[str]]] = dict
-    statuses: Callable[[], Mapping[str, Collection[str]] | None] = dict
+    values: Mapping[str, Callable[[], Mapping[str, Collection[str]]]] = field(default_factory=lambda: NOTHING)
     last: Collection[str] = ()
     folder: str = ""
 
@@ -124,39 +115,20 @@ class NodeGraph:
             if any(map(is_match, self.last)):
                 raise ValueError(f"'{ellipsize(pattern)}' cannot be selected; it runs at the end of every run")
             shown = list(dict.fromkeys(name.split("@")[0] for name in self.upstream))
-            hint = did_you_mean(pattern, shown, _there_are("nodes", shown))
+            hint = did_you_mean(pattern, shown, _there_is(shown))
             raise ValueError(f"no node matches '{ellipsize(pattern)}'; {hint}")
         return found
 
     def _having(self, method: str, pattern: str) -> set[str]:
-        values: Mapping[str, Collection[str]]
-        if method == "status":
-            return self._with_status(pattern)
-        if method == "file":
-            values, is_match = self.files(), _of_text(normpath(pattern).removeprefix(f"{self.folder}/"))
-        elif method == "tag":
-            values, is_match = self.tags, _of_text(pattern)
-        else:
-            values, is_match = {name: (kind,) for name, kind in self.kinds.items()}, _of_text(pattern)
-        known = dict.fromkeys(value for found in values.values() for value in found)
-        matched = {value for value in known if is_match(value)}
-        found = {name for name in self.upstream if not matched.isdisjoint(values.get(name, ()))}
+        values = self.values[method]()
+        is_match = _of_text(normpath(pattern).removeprefix(f"{self.folder}/") if method == "file" else pattern)
+        found = {name for name in self.upstream if any(map(is_match, values.get(name, ())))}
         if not found:
-            what = {"tag": "has the tag", "kind": "has the kind", "file": "reads or writes the file"}[method]
-            hint = did_you_mean(pattern, known, _there_are(f"{method}s", list(known)))
+            known = dict.fromkeys(value for name in self.upstream for value in values.get(name, ()))
+            words = {"file": "reads or writes the file", "status": "of the last run has the status"}
+            what = words.get(method, f"has the {method}")
+            hint = did_you_mean(pattern, known, _there_is(list(known)))
             raise ValueError(f"no node {what} '{ellipsize(pattern)}'; {hint}")
-        return found
-
-    def _with_status(self, pattern: str) -> set[str]:
-        statuses = self.statuses()
-        if statuses is None:
-            raise ValueError(f"no node has the status '{ellipsize(pattern)}'; there is no earlier run")
-        is_match = _of_text(pattern)
-        found = {name for name in self.upstream if any(map(is_match, statuses.get(name, ())))}
-        if not found:
-            known = {status for name in self.upstream for status in statuses.get(name, ())}
-            there = ", ".join(s for s in STATUSES if s in known) or "none"
-            raise ValueError(f"no node has the status '{ellipsize(pattern)}' in the last run; there is {there}")
         return found
 
 
@@ -191,10 +163,8 @@ def _reached(names: Iterable[str], edges: Mapping[str, Sequence[str]], steps: in
     return found
 
 
-def _there_are(what: str, known: Sequence[str]) -> str:
-    if not known:
-        return f"there are no {what}"
-    return f"the {what} are {shortened([ellipsize(name) for name in known], _MAX_LISTED)}"
+def _there_is(known: Sequence[str]) -> str:
+    return f"there is {shortened([ellipsize(name) for name in known], _MAX_LISTED) or 'none'}"
 
 
 def _of_text(pattern: str) -> Callable[[str], object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,16 @@ class Selection:
         return frozenset().union(*self.forced.values())
 
 
-def selection_of(what: What, pipeline: Pipeline, work: WorkDir) -> Selection:
+def selection_of(what: What, force: Sequence[str], pipeline: Pipeline, work: WorkDir) -> Selection:
     """Return what the options select in a pipeline, and which of it they force. `work` has the last run.
 
     Raises UsageError if a selector matches no node, or if no node is selected.
     """
     given = {name: getattr(what, name) for name in _FLAGS}
-    if not what.force and not any(given.values()):
+    if not force and not any(given.values()):
         return Selection(None, {})
     graph = _graph(pipeline, work)
-    forced = {text: _find(graph, [text], "--force") & pipeline.nodes.keys() for text in what.force}
+    forced = {text: _find(graph, [text], "--force") & pipeline.nodes.keys() for text in force}
     if not any(given.values()):
         return Selection(None, {text: frozenset(names) for text, names in forced.items()})
     found: dict[str, Any] = {name: _find(graph, selectors, _FLAGS[name]) for name, selectors in given.items()}
@@ -70,29 +70,25 @@ def _nothing_selected(pipeline: Pipeline, selected: Collection[str], flags: list
 def _graph(pipeline: Pipeline, work: WorkDir) -> NodeGraph:
     nodes = {**pipeline.nodes, **pipeline.disabled_nodes}
 
-    def files() -> dict[str, set[str]]:
-        return {name: used_files(spec, Path(pipeline.folder)) for name, spec in nodes.items()}
-
-    return NodeGraph(
-        {name: spec.upstream for name, spec in nodes.items()},
-        kinds={name: spec.kind for name, spec in nodes.items()},
-        tags={name: spec.tags for name, spec in nodes.items()},
-        files=files,
-        statuses=lambda: _last_statuses(pipeline, work),
-        last=pipeline.last_nodes,
-        folder=pipeline.folder,
-    )
+    values: dict[str, Callable[[], Mapping[str, Collection[str]]]] = {
+        "kind": lambda: {name: (spec.kind,) for name, spec in nodes.items()},
+        "tag": lambda: {name: spec.tags for name, spec in nodes.items()},
+        "file": lambda: {name: used_files(spec, Path(pipeline.folder)) for name, spec in nodes.items()},
+        "status": lambda: _last_statuses(pipeline, work),
+    }
+    upstream = {name: spec.upstream for name, spec in nodes.items()}
+    return NodeGraph(upstream, values, last=pipeline.last_nodes, folder=pipeline.folder)
 
 
-def _last_statuses(pipeline: Pipeline, work: WorkDir) -> dict[str, list[str]] | None:
-    """Return the statuses of the nodes in the last run; None if there was none. A tolerated failure is ok, too."""
+def _last_statuses(pipeline: Pipeline, work: WorkDir) -> dict[str, list[str]]:
+    """Return the statuses of the nodes in the last run, none if there was none. A tolerated failure is ok, too."""
     from nfrun.lookback.recorded_run import read_nodes
     from nfrun.lookback.run_reference import find_run
 
     try:
         nodes = read_nodes(find_run(work, work.pipeline_name(pipeline)))
     except NotRecorded:
-        return None
+        return {}
     found: dict[str, list[str]] = {}
     for node in nodes:
         status = "ok" if node.status in _GOOD else "skipped" if node.status in _SKIPPED else node.status

@@ -116,9 +116,9 @@ def test_force_runs_these_nodes_whatever_is_there(trial: Trial) -> None:
     ("name", "what"),
     [
         ("totl", "no node matches 'totl'; did you mean 'total'?"),
-        ("zzz", "no node matches 'zzz'; the nodes are numbers, double, total"),
+        ("zzz", "no node matches 'zzz'; there is numbers, double, total"),
         ("numbers,total", "no node matches all of 'numbers,total'; to select what matches any part, repeat the option"),
-        ("x*", "no node matches 'x*'; the nodes are numbers, double, total"),
+        ("x*", "no node matches 'x*'; there is numbers, double, total"),
         ("total\x1b", "no node matches 'total\\x1b'; did you mean 'total'?"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,10 +26,12 @@ GRAPH = NodeGraph(
         "best": ["score@lr@0", "score@lr@1", "score@rf@0"],
         "fit.all": ["best"],
     },
-    kinds={"data": "read", "best": "sql", "fit.all": "write"},
-    tags={"data": ["nightly", "in"], "best": ["nightly"]},
-    files=lambda: {"data": {"in/a+b.csv"}, "fit.all": {"out/all.csv"}},
-    statuses=lambda: {"data": ["ok"], "best": ["failed", "ok"], "fit.all": ["skipped"]},
+    {
+        "kind": lambda: {"data": ["read"], "best": ["sql"], "fit.all": ["write"]},
+        "tag": lambda: {"data": ["nightly", "in"], "best": ["nightly"]},
+        "file": lambda: {"data": {"in/a+b.csv"}, "fit.all": {"out/all.csv"}},
+        "status": lambda: {"data": ["ok"], "best": ["failed", "ok"], "fit.all": ["skipped"]},
+    },
     last=("stop",),
 )
 FITS = ["fit@lr@0", "fit@lr@1", "fit@rf@0"]
@@ -79,9 +80,9 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
     ("selector", "what"),
     [
         ("fitt", "no node matches 'fitt'; did you mean 'fit'?"),
-        ("fit@lx@0", "no node matches 'fit@lx@0'; the nodes are data, fit, score, clean, best, fit.all"),
+        ("fit@lx@0", "no node matches 'fit@lx@0'; there is data, fit, score, clean, best, fit.all"),
         ("clean@DX", "no node matches 'clean@DX'; did you mean 'clean'?"),
-        ("zzz", "no node matches 'zzz'; the nodes are data, fit, score, clean, best, fit.all"),
+        ("zzz", "no node matches 'zzz'; there is data, fit, score, clean, best, fit.all"),
         ("Data", "no node matches 'Data'; did you mean 'data'?"),
         ("stop", "'stop' cannot be selected; it runs at the end of every run"),
         ("", "an empty name is no node"),
@@ -91,17 +92,17 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
         ("fit+x", "'fit+x' has a '+' where none may be; write N+NODE or NODE+N, N is a number"),
         ("-1+fit", "'-1+fit' has a '+' where none may be; write N+NODE or NODE+N, N is a number"),
         ("9999999999+fit", "'9999999999+fit' has a '+' where none may be; write N+NODE or NODE+N, N is a number"),
-        ("tagg:x", "'tagg:x' begins with no kind of selector; did you mean 'tag:x'?"),
+        ("tagg:x", "'tagg:x' begins with no kind of selector; there is tag:, kind:, file: and status:"),
         ("model:x", "'model:x' begins with no kind of selector; there is tag:, kind:, file: and status:"),
         ("tag:", "'tag:' names no tag"),
         ("tag:night", "no node has the tag 'night'; did you mean 'nightly'?"),
-        ("kind:python", "no node has the kind 'python'; the kinds are read, sql, write"),
+        ("kind:python", "no node has the kind 'python'; there is read, sql, write"),
         ("file:out/al.csv", "no node reads or writes the file 'out/al.csv'; did you mean 'out/all.csv'?"),
-        ("out/no.csv", "no node matches 'out/no.csv'; the nodes are data, fit, score, clean, best, fit.all"),
-        ("status:fail", "no node can have the status 'fail'; did you mean 'failed'?"),
-        ("status:red", "no node can have the status 'red'; there is failed, skipped, ok"),
+        ("out/no.csv", "no node matches 'out/no.csv'; there is data, fit, score, clean, best, fit.all"),
+        ("status:fail", "no node of the last run has the status 'fail'; did you mean 'failed'?"),
+        ("status:red", "no node of the last run has the status 'red'; there is ok, failed, skipped"),
         ("data,best", "no node matches all of 'data,best'; to select what matches any part, repeat the option"),
-        ("fit\x1b[31m", "no node matches 'fit\\x1b[31m'; the nodes are data, fit, score, clean, best, fit.all"),
+        ("fit\x1b[31m", "no node matches 'fit\\x1b[31m'; there is data, fit, score, clean, best, fit.all"),
     ],
 )
 def test_what_is_told_of_a_selector_that_is_wrong_or_matches_nothing(selector: str, what: str) -> None:
@@ -110,23 +111,13 @@ def test_what_is_told_of_a_selector_that_is_wrong_or_matches_nothing(selector: s
     assert str(error.value) == what
 
 
-@pytest.mark.parametrize(
-    ("statuses", "what"),
-    [
-        (None, "no node has the status 'failed'; there is no earlier run"),
-        ({"a": ["ok"]}, "no node has the status 'failed' in the last run; there is ok"),
-        ({"gone": ["failed"]}, "no node has the status 'failed' in the last run; there is none"),
-    ],
-)
-def test_a_status_that_no_node_has(statuses: Any, what: str) -> None:
-    with pytest.raises(ValueError) as error:
-        NodeGraph({"a": []}, statuses=lambda: statuses).find(["status:failed"])
-    assert str(error.value) == what
-
-
-def test_a_pipeline_without_tags_has_no_nearest_tag() -> None:
-    with pytest.raises(ValueError, match=r"^no node has the tag 'x'; there are no tags$"):
-        NodeGraph({"a": []}).find(["tag:x"])
+def test_values_that_no_node_has() -> None:
+    graph = NodeGraph({"a": []}, {"status": lambda: {"gone": ["failed"]}, "tag": dict})
+    for selector in ("status:failed", "tag:x"):
+        with pytest.raises(
+            ValueError, match=r"^no node (of the last run has the status 'failed'|has the tag 'x'); there is none$"
+        ):
+            graph.find([selector])
 
 
 def test_a_pattern_with_many_stars_takes_no_time() -> None:
