@@ -136,7 +136,7 @@ def wrong(what: str, hint: str, body: str = "models/late.sql") -> str:
         ("", "models/late.sql", "there is no such file", "check the path"),
         ("models/lates.sql", "models/late.sql", "there is no such file", "did you mean 'models/lates.sql'?"),
         ("models/Late.SQL", "models/lat.sql", "there is no such file", "did you mean 'models/Late.SQL'?"),
-        ("models/late.sql", "model/late.sql", "there is no such file", "did you mean 'models/late.sql'?"),
+        ("models/late.sql", "model/late.sql", "there is no such file", "check the path"),
         ("models/late.sql", "late.sql", "there is no such file", "check the path"),
         ("models/late.sql", "models/*.sql", "there is no such file", "check the path"),
         ("models/late.sql/x", "models/late.sql", "this is a folder, not a file", "name a file in it"),

@@ -326,7 +326,7 @@ WRONG = {
     "pipeline: a.yaml": "a.yaml:2:16: 'a.yaml' includes itself: a.yaml -> a.yaml",
     "pipeline: broken.yaml": "broken.yaml:1:1: a pipeline file needs 'nodes' < a.yaml:2:16",
     "pipeline: none.yaml": "a.yaml:2:16: 'none.yaml': there is no such file (check the path)",
-    "pipeline: dta/other.yaml": "a.yaml:2:16: 'dta/other.yaml': there is no such file (did you mean 'data/other.yaml'?)",  # noqa: E501
+    "pipeline: dta/other.yaml": "a.yaml:2:16: 'dta/other.yaml': there is no such file (check the path)",
     "pipeline: ../none/x.yaml": "a.yaml:2:16: '../none/x.yaml': there is no such file (check the path)",
     "pipeline: data/folder.yaml": "a.yaml:2:16: 'data/folder.yaml': this is a folder, not a file (name a file in it)",
     "pipeline: data/other.yaml": "a.yaml:2:16: 'data/other.yaml' must be given the input 'rates' "

@@ -10,78 +10,79 @@ from nfrun.core.errors import SpecError, render
 from nfrun.pipeline_file.loader import read_pipeline
 
 SPACE = "a tab where YAML needs spaces|use spaces to indent and to separate"
-COLON = "a ': ' inside a value|put the whole value in quotes"
-EXPRESSION = 'an expression in { } or [ ] without quotes|put the whole value in quotes: "${{ … }}"'
-MORE = "more text after the end of a value|put the whole value in quotes; inside '…' write '' for a quote"
+COLON = "there cannot be a ': ' here|put a text that has it in quotes, or check the indentation"
+BRACKET = (
+    "this cannot stand here in { } or [ ]"
+    "|close the bracket, and put a text that has one of : , { } [ ] # in quotes, such as ${{ … }}"
+)
 COMMA = "is not a key of a node|a text with a ',' needs quotes inside { }"
 
 # The lines of a node, and the place, message and hint. The node begins in line 2.
 MISTAKES = [
-    ("a: {run: echo a: b}", f"2:18: {COLON}; if 'a' is a key, write a ',' before it"),
-    ("a: {run: echo 'a: b'}", f"2:19: {COLON}; if 'a' is a key, write a ',' before it"),
-    ('a: {run: "a": b}', f"2:15: {COLON}"),
-    ("a: {run: x needs: y}", f"2:19: {COLON}; if 'needs' is a key, write a ',' before it"),
-    ("a: {run: x; needs: y}", f"2:20: {COLON}; if 'needs' is a key, write a ',' before it"),
-    ("a: {python: steps: f}", f"2:20: {COLON}; if 'steps' is a key, write a ',' before it"),
+    ("a: {run: echo a: b}", f"2:18: {BRACKET}"),
+    ("a: {run: echo 'a: b'}", f"2:19: {BRACKET}"),
+    ('a: {run: "a": b}', f"2:15: {BRACKET}"),
+    ("a: {run: x needs: y}", f"2:19: {BRACKET}"),
+    ("a: {run: x; needs: y}", f"2:20: {BRACKET}"),
+    ("a: {python: steps: f}", f"2:20: {BRACKET}"),
     ("a: {sql: select a, b from t}", f"2:22: 'b from t' {COMMA}"),
-    ("a: {read: ${{ params.f }}}", f"2:13: {EXPRESSION}"),
-    ("a: {read: data/${{ params.f }}.csv, needs: x}", f"2:18: {EXPRESSION}"),
-    ("a: {run: x, with: {y: ${{ params.y }}}}", f"2:25: {EXPRESSION}"),
-    ("a: {run: x, files: [${{ params.y }}, z]}", f"2:23: {EXPRESSION}"),
-    ("a: {run: jq '.a[0]'}", "2:18: a '[' inside a value|put the whole value in quotes"),
-    ("a: {run: awk '{print $1}' x}", "2:17: a '{' inside a value|put the whole value in quotes"),
-    ('a: {run: "echo" b}', f"2:19: {MORE}"),
-    ("a: {run: 'it's'}", f"2:16: {MORE}"),
-    ('a: {sql: "select 1" inputs: x}',
-     "2:23: more text after the end of a value"
-     "|put the whole value in quotes; if 'inputs' is a key, write a ',' before it"),
-    ("a: {run: x}}", "2:14: this '}' closes nothing|remove it, or open it before"),
-    ("a: {run: x,, needs: y}", "2:14: there is nothing before this ','|remove it"),
-    ("a: {run: [echo, b}", "2:12: this '[' is not closed, or a ',' is missing inside it|close it with ']'"),
-    ("a: {run: x", "2:6: this '{' is not closed, or a ',' is missing inside it|close it with '}'"),
-    ("a: {run: cat x #y}", "2:6: this '{' is not closed, or a ',' is missing inside it"
-     "|close it with '}'; ' #' starts a comment: a text that has it needs quotes"),
+    ("a: {read: ${{ params.f }}}", f"2:14: {BRACKET}"),
+    ("a: {read: data/${{ params.f }}.csv, needs: x}", f"2:19: {BRACKET}"),
+    ("a: {run: x, with: {y: ${{ params.y }}}}", f"2:26: {BRACKET}"),
+    ("a: {run: x, files: [${{ params.y }}, z]}", f"2:24: {BRACKET}"),
+    ("a: {run: jq '.a[0]'}", f"2:18: {BRACKET}"),
+    ("a: {run: awk '{print $1}' x}", f"2:17: {BRACKET}"),
+    ('a: {run: "echo" b}', f"2:19: {BRACKET}"),
+    ("a: {run: 'it's'}", f"2:16: {BRACKET}"),
+    ('a: {sql: "select 1" inputs: x}', f"2:23: {BRACKET}"),
+    ("a: {run: x}}", '2:14: this does not fit what is above it'
+     '|the keys of a mapping start in the same column; a text with quotes or brackets in it needs quotes around it'),
+    ("a: {run: x,, needs: y}", "2:14: a value cannot start with ','|put the whole value in quotes"),
+    ("a: {run: [echo, b}", f"2:20: {BRACKET}"),
+    ("a: {run: x", f"2:6: {BRACKET}"),
+    ("a: {run: cat x #y}", f"2:6: {BRACKET}"),
     ("a: {run:x}", "2:7: 'run:x' is not a key of a node|write a space after the ':', as in 'run: x'"),
     ("a: {run: x, needs:y}", "2:15: 'needs:y' is not a key of a node|write a space after the ':', as in 'needs: y'"),
-    ("a: {run: {{ params.x }}}",
-     "2:13: '{{' starts a mapping inside a mapping|put the whole value in quotes: \"{{ … }}\""),
-    ("a: {run: x} needs: y", f"2:15: {MORE}"),
+    ("a: {run: {{ params.x }}}", '2:13: this key is no text|put it in quotes, or the whole value if it has {{ … }}'),
+    ("a: {run: x} needs: y", '2:15: this does not fit what is above it'
+     '|the keys of a mapping start in the same column; a text with quotes or brackets in it needs quotes around it'),
     ("a:\n\trun: x", f"3:3: {SPACE}"),
     ("a:\n  run: echo a: b", f"3:16: {COLON}"),
     ("a:\n  run: curl http://x/y: z", f"3:25: {COLON}"),
     ("a:\n  sql: select {'x': 1}", f"3:21: {COLON}"),
     ("a:\r\n  run: x: y\r", f"3:11: {COLON}"),
-    ("a:\n  run:x\n  needs: y", "4:5: a key cannot stand here"
-     "|check the indentation, and that the line above has its ':'"),
+    ("a:\n  run:x\n  needs: y", f"4:10: {COLON}"),
     ("a:\n  run: x\n  needs y", "4:5: there is no ': ' after this key"
      "|write 'key: value', with a space after the colon"),
-    ("a:\n  run: 'x' | y", f"3:14: {MORE}"),
-    ('a:\n  run: "x" && y', f"3:14: {MORE}"),
-    ("a:\n  run: [ -f x ] && y", f"3:19: {MORE}"),
-    ("a:\n  run: {x} y", f"3:14: {MORE}"),
+    ("a:\n  run: 'x' | y", "3:16: '|' or '>' stands before this|start the text on the next line"),
+    ('a:\n  run: "x" && y', "3:14: '&' at the start of a value makes it an anchor or alias"
+     "|put the whole value in quotes"),
+    ("a:\n  run: [ -f x ] && y", "3:19: '&' at the start of a value makes it an anchor or alias"
+     "|put the whole value in quotes"),
+    ("a:\n  run: {x} y", '3:14: this does not fit what is above it'
+     '|the keys of a mapping start in the same column; a text with quotes or brackets in it needs quotes around it'),
     ("a:\n  run: %x", "3:10: a value cannot start with '%'|put the whole value in quotes"),
     ("a:\n  run: @x", "3:10: a value cannot start with '@'|put the whole value in quotes"),
     ("a:\n  run: `x`", "3:10: a value cannot start with '`'|put the whole value in quotes"),
-    ("a:\n  run: ? x", "3:10: a value cannot start with '? '|put the whole value in quotes"),
-    ("a:\n  run: *x", "3:10: the alias '*x' has no anchor '&x' above it"
+    ("a:\n  run: ? x", '3:10: this is not YAML: mapping keys are not allowed in this context'
+     '|put the whole value in quotes'),
+    ("a:\n  run: *x", "3:10: the alias '*x' has no anchor '&x' that is complete above it"
      "|put the value in quotes if '*' is part of it"),
     ("a:\n  read: *.csv", "3:11: '*' at the start of a value makes it an anchor or alias"
      "|put the whole value in quotes"),
-    ("a:\n  run: !x y", "3:10: the tag '!x' is not supported"
-     "|remove it; to make a value a string, put it in quotes"),
-    ("a:\n  run: > x", "3:12: 'x' cannot follow '|' or '>'|start the text on the next line"),
-    ("a:\n  run: - x", "3:10: a list cannot start here"
-     "|put each '- ' on a line of its own; a text that starts with '- ' needs quotes"),
+    ("a:\n  run: !x y", "3:10: the tag '!x' is not supported|remove it; to make a value a string, put it in quotes"),
+    ("a:\n  run: > x", "3:12: '|' or '>' stands before this|start the text on the next line"),
+    ("a:\n  run: - x", '3:10: this is not YAML: block sequence entries are not allowed in this context'
+     '|put the whole value in quotes'),
     ("a:\n  - run: x", "3:5: node 'a' must be a mapping, not a list|a node is no list: remove the '- '"),
     ("a: read:x.csv", "2:6: node 'a' must be a mapping, not 'read:x.csv'|write a space after 'read:'"),
     ("a:\n  python:steps:f", "3:5: node 'a' must be a mapping, not 'python:steps:f'|write a space after 'python:'"),
     ("a: pyton:steps:f", "2:6: node 'a' must be a mapping, not 'pyton:steps:f'|write a space after 'pyton:'"),
     ("a: steps:f", "2:6: node 'a' must be a mapping, not 'steps:f'"
      "|for example a: {python: steps:clean, inputs: flights}"),
-    ("a:\n  run: x\n - needs: y", "4:4: this line does not fit the mapping above it"
-     "|the keys of a mapping start in the same column"),
-    ("a:\n run: x\n  needs: y", "4:5: a key cannot stand here"
-     "|check the indentation, and that the line above has its ':'"),
+    ("a:\n  run: x\n - needs: y", '4:4: this does not fit what is above it'
+     '|the keys of a mapping start in the same column; a text with quotes or brackets in it needs quotes around it'),
+    ("a:\n run: x\n  needs: y", f"4:10: {COLON}"),
     ('a:\n  run: "C:\\data"', "3:13: '\\d' is no escape in double quotes"
      "|write '\\\\' for a backslash, or use single quotes"),
     ("a:\n  run: 'x\n  needs: y", "3:10: this quote is never closed"

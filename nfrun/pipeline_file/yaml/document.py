@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from yaml import YAMLError, events
 from yaml._yaml import CParser
 
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan, SpecError
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import field, frozen, replace
 from nfrun.pipeline_file.yaml.text_file import ASCII, NOT_TEXT, read_text, refuse
 from nfrun.system.runtime import gc_paused
@@ -34,7 +33,6 @@ LENGTH = 0xFFFF_FFFF
 # Strings, compiled when a file needs them. Matching TEXT is faster than searching for other characters.
 _TEXT = "[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
 _CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-_ESCAPE = r"(?s)\\(?:x(.{2})|u(.{4})|U(.{8})|(.))"
 _ANCHOR = "&[0-9A-Za-z_-]+(?:[ \t\r\n\u2028\u2029]|#[^\r\n\u2028\u2029]*)*"
 _TAG = r"!\S*"
 _OPEN = object()  # in place of the value of an anchor that is not complete
@@ -318,11 +316,8 @@ class _Builder:
     def scalar(self, event: Any, start: int, end: int) -> Any:
         """Return the value of a scalar. Refuses numbers that are too large, and escapes of control characters."""
         if event.style == '"' and re.search(_CONTROL, event.value):
-            for found in re.compile(_ESCAPE).finditer(self.text, start, end):
-                code = found[1] or found[2] or found[3]
-                if re.match(_CONTROL, chr(int(code, 16))) if code else found[4] in "0abvfreN":
-                    what = f"the escape '{found[0]}' makes a control character"
-                    self.add(found.start(), len(found[0]), what, r"only newline (\n) and tab (\t) are allowed")
+            what = "an escape in this text makes a control character"
+            self.add(start, end - start, what, r"only newline (\n) and tab (\t) are allowed")
         try:
             return event.value if event.style else plain_scalar(event.value)
         except ValueError as error:
@@ -349,15 +344,9 @@ class _Builder:
                 return value, start, length
             self.add(start, length, f"aliases expand to more than {MAX_ALIASED:,} values", "repeat less")
             raise _SearchEnded
-        if value is not _OPEN:
-            what, hint = f"nesting deeper than {MAX_DEPTH} levels, aliases expanded", "write it flatter"
-        elif name in self.anchors:
-            what, hint = f"the alias '*{shown}' is inside its own anchor", "an alias can only repeat what is complete"
-        else:
-            what = f"the alias '*{shown}' has no anchor '&{shown}' above it"
-            known = closest_match(name[:80], islice(self.anchors, 100))  # not all: that could take minutes
-            hint = f"did you mean '*{ellipsize(known)}'?" if known else "put the value in quotes if '*' is part of it"
-        self.add(start, length, what, hint)
+        what = f"the alias '*{shown}' has no anchor '&{shown}' that is complete above it"
+        told = (what, "put the value in quotes if '*' is part of it") if value is _OPEN else TOO_DEEP
+        self.add(start, length, *told)
         return "", start, length
 
     def size(self, value: Any) -> tuple[int, int]:
@@ -382,15 +371,8 @@ class _Builder:
         elif value == "<<":
             what = "the merge key '<<' is not part of YAML 1.2"
             hint = "write the keys out, or use 'defaults:' for what all nodes share"
-        elif isinstance(value, dict) and start and self.text.startswith("{{", start - 1):
-            what, hint = "'{{' starts a mapping inside a mapping", f'{QUOTE}: "{{{{ … }}}}"'
-        elif isinstance(value, dict | list):
-            what = f"a {'mapping' if isinstance(value, dict) else 'list'} cannot be a key"
-        elif not written:
-            what, hint = "the key is empty", "write a name before the ':'"
         else:
-            kind = {bool: "a boolean", int: "an integer", float: "a number"}.get(type(value), "null")
-            what, hint = f"this key is {kind}, not a string", f'put it in quotes: "{ellipsize(written)}"'
+            what, hint = "this key is no text", "put it in quotes, or the whole value if it has {{ … }}"
         self.add(start, length, what, hint)
         return f"\0{start}"
 
@@ -399,12 +381,8 @@ class _Builder:
         if re.fullmatch(ASCII if text.isascii() else _TEXT, text):
             return text
         for found in re.finditer(NOT_TEXT, text):
-            code, length = ord(found[0][0]), len(found[0])
-            if 0xDC80 <= code <= 0xDCFF:
-                what, hint = f"the byte 0x{code - 0xDC00:02x} is not UTF-8", "save the file as UTF-8"
-            else:
-                what, hint = f"the {'character' if code >= 0xD800 else 'control character'} U+{code:04X}", "remove it"
-            self.add(found.start(), length, what, hint)
+            what = f"the character U+{ord(found[0][0]):04X} is no text in UTF-8"
+            self.add(found.start(), len(found[0]), what, "remove it, or save the file as UTF-8")
         return re.sub(NOT_TEXT, lambda m: "\ufffd" * len(m[0]), text)
 
 
@@ -458,32 +436,26 @@ _WORD = re.compile(r"\w[^\s:]*|.?", re.DOTALL)
 TAB = "a tab where YAML needs spaces", "use spaces to indent and to separate"
 QUOTE = "put the whole value in quotes"
 TOO_DEEP = f"nesting deeper than {MAX_DEPTH} levels", "write it flatter, or close a bracket"
-_AFTER_END = "more text after the end of a value"
-_UNCLOSED = "this quote is never closed", "end the value with the same quote; inside '…' write '' for a quote"
 # Part of libyaml's message; whether to show the error where the construct began; our message; the hint.
 _SYNTAX = (
     ("expected alphabetic or numeric", True, "'{char}' at the start of a value makes it an anchor or alias", QUOTE),
     ("expected <document start>", False, "this does not belong to what is above it",
      "check the indentation, and that the brackets and quotes above end where they should"),
-    ("expected comment or line break", False, "'{char}' cannot follow '|' or '>'", "start the text on the next line"),
-    ("expected '-' indicator", False, "this is not a list item, but the lines above it are",
-     "start it with '- ', or indent it like what it belongs to"),
-    ("expected ',' or ']'", True, "this '[' is not closed, or a ',' is missing inside it", "close it with ']'"),
-    ("expected ',' or '}'", True, "this '{' is not closed, or a ',' is missing inside it", "close it with '}'"),
-    ("expected node content", False, "a value cannot start with '{char}'", QUOTE),
+    ("expected '-' indicator", False, "this is not a list item, but the lines above it are", "start it with '- '"),
+    ("expected ',' or", False, "this cannot stand here in { } or [ ]",
+     "close the bracket, and put a text that has one of : , { } [ ] # in quotes, such as ${{ … }}"),
+    ("expected comment or line break", False, "'|' or '>' stands before this", "start the text on the next line"),
     ("expected ':'", True, "there is no ': ' after this key", "write 'key: value', with a space after the colon"),
-    ("expected key", False, _AFTER_END, f"{QUOTE}; inside '…' write '' for a quote"),
+    ("expected key", False, "this does not fit what is above it",
+     "the keys of a mapping start in the same column; a text with quotes or brackets in it needs quotes around it"),
+    ("mapping values are not allowed", False, "there cannot be a ': ' here",
+     "put a text that has it in quotes, or check the indentation"),
+    ("expected node content", False, "a value cannot start with '{char}'", QUOTE),
     ("cannot start any token", False, "a value cannot start with '{char}'", QUOTE),
-    ("mapping keys are not allowed", False, "a value cannot start with '? '", QUOTE),
-    ("unknown directive name", True, "a line cannot start with '%'", QUOTE),
-    ("incompatible YAML document", False, "this version of YAML is not supported", "remove the line, or write 1.2"),
-    ("maximum nesting depth", False, *TOO_DEEP),
-    ("unexpected end of stream", True, *_UNCLOSED),
-    ("unexpected document indicator", True, *_UNCLOSED),
+    ("found unexpected", True, "this quote is never closed",
+     "end the value with the same quote; inside '…' write '' for a quote"),
     ("unknown escape character", False, "'{pair}' is no escape in double quotes",
      r"write '\\' for a backslash, or use single quotes"),
-    ("block sequence entries are not allowed", False, "a list cannot start here",
-     "put each '- ' on a line of its own; a text that starts with '- ' needs quotes"),
 )  # fmt: skip
 
 
@@ -491,64 +463,13 @@ def explain(error: Any, text: str) -> tuple[int, int, str, str]:
     """Return the offset and length of a libyaml error in `text`, in characters, and its message and hint for users."""
     said, at = str(getattr(error, "problem", error)), getattr(getattr(error, "problem_mark", None), "index", 0)
     began: int = getattr(getattr(error, "context_mark", None), "index", at)
-    before = BREAK.split(text[:at])[-1]
-    at_end = at >= len(text.rstrip())
-    what, hint = f"this is not YAML: {ellipsize(said, 200)}", ""
     if text.startswith("\t", at):
         return at, 1, *TAB
-    if after_end := _after_end(before, said):
-        at, what, hint = at - len(before) + after_end, _AFTER_END, f"{QUOTE}; inside '…' write '' for a quote"
-    elif "expected ',' or" in said and (found := _in_brackets(text, at, before)):
-        at, what, hint = found
-    elif "expected node content" in said and text.startswith(",", at):
-        what, hint = "there is nothing before this ','", "remove it"
-    elif "expected key" in said and text.startswith(("]", "}"), at):
-        what, hint = f"this '{text[at]}' closes nothing", "remove it, or open it before"
-    elif "mapping values are not allowed" in said and re.search(r":\s", before):
-        what, hint = "a ': ' inside a value", QUOTE
-    elif "mapping values are not allowed" in said:
-        at -= len(before.lstrip())
-        what, hint = "a key cannot stand here", "check the indentation, and that the line above has its ':'"
-    elif "expected key" in said and not before.strip():
-        what, hint = "this line does not fit the mapping above it", "the keys of a mapping start in the same column"
-    elif "expected node content" in said and at_end:
-        at, what, hint = began, "the file ends in the middle of this", "close the brackets"
-    else:
-        for needle, at_began, meaning, suggestion in _SYNTAX:
-            if needle in said:
-                at, hint = began if at_began else at, suggestion
-                what = meaning.replace("{char}", ellipsize(text[at : at + 1])).replace(
-                    "{pair}", ellipsize(text[at : at + 2])
-                )
-                break
-    line = BREAK.split(text[len(text[:at]) - len(before) : at + 1000])[0]
-    if "expected ',' or" in said and " #" in line:
-        hint = f"{hint}; ' #' starts a comment: a text that has it needs quotes"
-    at = min(at, max(0, len(text.rstrip()) - 1))  # not after the end of the file, where there is no text to show
+    others = (("", False, f"this is not YAML: {ellipsize(said, 200)}", QUOTE),)
+    _, at_began, what, hint = next(row for row in (*_SYNTAX, *others) if row[0] in said)
+    # A bracket is at fault if what does not fit is on another line, or behind the end, where there is nothing to show.
+    is_open = "expected ',' or" in said and "\n" in text[began:at]
+    at = min(began if at_began or is_open or at >= len(text.rstrip()) else at, max(0, len(text.rstrip()) - 1))
+    what = what.replace("{char}", ellipsize(text[at : at + 1])).replace("{pair}", ellipsize(text[at : at + 2]))
     word = _WORD.match(text, at)
     return at, word.end() - at if word else 1, what, hint
-
-
-def _after_end(before: str, said: str) -> int:
-    """Return where in the line an operator follows a value that has ended, as in `run: "x" && y`; 0 if none does."""
-    found = re.search(r"""(?:["'\]}]) *([&|>][&|>=]* *)$""", before) or re.search(r"""["'\]}] +()$""", before)
-    is_it = "alphabetic or numeric" in said or "comment or line break" in said
-    return found.start(1) if found and is_it else 0
-
-
-def _in_brackets(text: str, at: int, before: str) -> tuple[int, str, str] | None:
-    """Return the place, message and hint for a value in brackets that needs quotes; None if brackets are at fault."""
-    char = text[at : at + 1]
-    if before.rstrip().endswith("$") and text.startswith("{{", at):
-        return at - 1, "an expression in { } or [ ] without quotes", f'{QUOTE}: "${{{{ … }}}}"'
-    if char == ":" and re.search(r":\s", before):
-        word = re.search(r"\w*$", before)
-        is_key = f"; if '{word[0]}' is a key, write a ',' before it" if word and word[0] else ""
-        return at, "a ': ' inside a value", QUOTE + is_key
-    if char and char in "{[":
-        return at, f"a '{char}' inside a value", QUOTE
-    if before.rstrip().endswith(("'", '"')) and char and char not in "]}":
-        key = re.compile(r"(\w+)\s*:\s").match(text, at)
-        is_key = f"if '{key[1]}' is a key, write a ',' before it" if key else "inside '…' write '' for a quote"
-        return at, _AFTER_END, f"{QUOTE}; {is_key}"
-    return None

@@ -57,17 +57,13 @@ def refuse(file: str, what: str, hint: str) -> NoReturn:
 
 
 def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | None:
-    """Return the path of a file with a similar name, also in a folder with a similar name; None if there is none."""
+    """Return the path of a file with a similar name in the same folder; None if there is none."""
     with suppress(OSError, ValueError):
-        parent = path.parent
-        if not (folder / parent).is_dir():
-            siblings = [found.name for found in (folder / parent).parent.iterdir() if found.is_dir()]
-            parent = parent.with_name(closest_match(parent.name, siblings) or parent.name)
-        files = sorted(file.name for file in (folder / parent).iterdir() if file.suffix.lower() in endings)
+        files = sorted(file.name for file in (folder / path.parent).iterdir() if file.suffix.lower() in endings)
         # Compared without their endings, which would make any two names look alike.
         names = {Path(name).stem: name for name in files}
         if guess := closest_match(path.stem, names):
-            return parent / names[guess]
+            return path.parent / names[guess]
     return None
 
 
