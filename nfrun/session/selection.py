@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,16 @@ class Selection:
         return frozenset().union(*self.forced.values())
 
 
-def selection_of(what: What, force: Sequence[str], pipeline: Pipeline, work: WorkDir) -> Selection:
+def selection_of(what: What, pipeline: Pipeline, work: WorkDir) -> Selection:
     """Return what the options select in a pipeline, and which of it they force. `work` has the last run.
 
     Raises UsageError if a selector matches no node, or if no node is selected.
     """
     given = {name: getattr(what, name) for name in _FLAGS}
-    if not force and not any(given.values()):
+    if not what.force and not any(given.values()):
         return Selection(None, {})
     graph = _graph(pipeline, work)
-    forced = {text: _find(graph, [text], "--force") & pipeline.nodes.keys() for text in force}
+    forced = {text: _find(graph, [text], "--force") & pipeline.nodes.keys() for text in what.force}
     if not any(given.values()):
         return Selection(None, {text: frozenset(names) for text, names in forced.items()})
     found: dict[str, Any] = {name: _find(graph, selectors, _FLAGS[name]) for name, selectors in given.items()}
