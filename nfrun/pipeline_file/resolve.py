@@ -33,7 +33,7 @@ from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import missing
 from nfrun.pipeline_file.overlays import VARIABLE
-from nfrun.pipeline_file.parameters import bind_params, default_names, env_text, read_params_file, value_problem
+from nfrun.pipeline_file.parameters import bind_params, env_text, read_params_file, value_problem
 from nfrun.pipeline_file.references import includes
 from nfrun.pipeline_file.schema import check_setting
 from nfrun.pipeline_file.settings import fields_of, setting_path
@@ -63,14 +63,13 @@ class Resolved:
 def resolve(
     file: Path,
     *,
-    given: Mapping[str, str] | None,
+    given: Mapping[str, str],
     params_file: Path | None,
     environ: Mapping[str, str],
     run_id: str,
     date: str | None = None,
     to_run: bool = True,
     set_redactor: Callable[[Redactor], None] = lambda redactor: None,
-    on_read: Callable[[Pipeline], object] = lambda pipeline: None,
     profile: str | None = None,
     inputs: Mapping[str, str] = NOTHING,
     known: KnownChecks | None = None,
@@ -83,40 +82,35 @@ def resolve(
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
-    `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
-    expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
-    file; if it is None, the one that NFRUN_PROFILE in `environ` names. What is `known` to be in order is not checked
-    again, and what is found to be is added. Nodes that may run `far` away may take more memory than this machine has.
-    Files need not be there if there is a list, `absent`, for the nodes that lack some. `values` has parameters with
-    their types; these win. If a pipeline is `built`, no file is read. `bind` describes the others.
-    Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
-    quote values of secrets. Raises SpecError with every problem of the step that found some: reading the pipeline,
-    reading `params_file`, binding, looking for what nodes need and, with `columns`, for columns that cannot be there.
+    `given` holds parameters as text, and wins over those in `params_file`. `profile` is laid over the file; if it is
+    None, the one that NFRUN_PROFILE in `environ` names. What is `known` to be in order is not checked again, and what
+    is found to be is added. Nodes that may run `far` away may take more memory than this machine has. Files need not be
+    there if there is a list, `absent`, for the nodes that lack some. `values` has parameters with their types; these
+    win. If a pipeline is `built`, no file is read. `bind` describes the others.
+    Calls `set_redactor(redactor)` when the file is read, because errors of binding may quote values of secrets. Raises
+    SpecError with every problem of the step that found some: reading the pipeline, reading `params_file`, binding,
+    looking for what nodes need and, with `columns`, for columns that cannot be there.
     """
     known = known or KnownChecks()
     functions = FunctionLookup(file.absolute().parent, known=known.modules, given=functions_of(built))
     own, profile = None if built is None else built.document, profile or environ.get(VARIABLE, "")
     pipeline, document = read_pipeline(file, functions, profile=profile, given=inputs, known=known, document=own)
-    on_read(pipeline)
     redactor = Redactor(environ[name] for name in secrets_of(pipeline) if name in environ)
     set_redactor(redactor)
     uses_run: list[bool] = []
-    if given is not None:
-        pipeline = bind(
-            pipeline,
-            document,
-            given={name: text for name, text in given.items() if name not in values},
-            typed={**read_params_file(params_file), **values},
-            environ=environ,
-            run_id=run_id,
-            date=date or "",
-            on_run=lambda: uses_run.append(True),
-            to_run=to_run,
-            work=work,
-            files_may_lack=absent is not None,
-        )
-    else:
-        pipeline = expand(pipeline, document, environ)
+    pipeline = bind(
+        pipeline,
+        document,
+        given={name: text for name, text in given.items() if name not in values},
+        typed={**read_params_file(params_file), **values},
+        environ=environ,
+        run_id=run_id,
+        date=date or "",
+        on_run=lambda: uses_run.append(True),
+        to_run=to_run,
+        work=work,
+        files_may_lack=absent is not None,
+    )
     pipeline = with_memory(pipeline, far=far)
     _refuse(pipeline, document, missing(pipeline, document, functions, environ, absent), known if columns else None)
     return Resolved(pipeline, redactor, uses_run=bool(uses_run), absent=tuple(absent or ()))
@@ -184,18 +178,6 @@ def bind(
     if diagnostics:
         raise SpecError(each_once(diagnostics))
     return bound
-
-
-def expand(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Pipeline:
-    """Return the pipeline with its cells and the nodes of other pipelines, as far as defaults tell them, not bound."""
-    names = default_names(pipeline, environ)
-    check_count(pipeline, document, names)
-    pipeline = expand_matrix(pipeline, document, names)
-    other = {
-        body: expand(included, document.others[included.file], environ) for body, included in pipeline.included.items()
-    }
-    made = {spec.id: other[spec.body] for spec in pipeline.nodes.values() if includes(spec)}
-    return expand_included(pipeline, made, None)
 
 
 def secrets_of(pipeline: Pipeline) -> tuple[str, ...]:

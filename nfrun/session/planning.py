@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.errors import SpecError, one_line, render_all
+from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan, plan_of, selected_plan
 from nfrun.core.values import frozen
@@ -48,7 +48,10 @@ def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | N
     What killed runs left in the work folder is removed. `program` is what only a program gives. Secrets are redacted
     in `messages` as soon as they are known. Raises SpecError, UsageError, SelectionError and OSError.
     """
-    pipeline, shows_reuse = _to_plan(options, messages, program)
+    known = known_checks(options.pipeline, options.work)
+    more: Any = {"given": options.given, "run_id": "plan", "to_run": False}
+    pipeline = resolve_options(options, messages, known, program, **more).pipeline
+    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
     work = WorkDir.of_pipeline(pipeline, options.work)
     work.remove_left()
     selection = selection_of(options, pipeline, work)
@@ -62,36 +65,8 @@ def plan_pipeline(options: PlanOptions, messages: Messages, program: Program | N
         if shows_reuse:
             from nfrun.history.cache.run_cache import forecast
 
-            more: Any = {"force": selection.force, "verify": options.verify, "selected": selection.nodes}
+            more = {"force": selection.force, "verify": options.verify, "selected": selection.nodes}
             decisions = forecast(pipeline, plan, database, messages.warn, **more)
     if selection.nodes is not None:
         plan = selected_plan(plan, selection.nodes)
     return Planned(pipeline, plan, recorded, decisions)
-
-
-def _to_plan(options: PlanOptions, messages: Messages, program: Program | None) -> tuple[Pipeline, bool]:
-    """Return the pipeline to plan, and whether it can be said what would run.
-
-    Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
-    """
-    read: list[Pipeline] = []
-    known = known_checks(options.pipeline, options.work)
-
-    def resolved(given: Mapping[str, str] | None) -> Pipeline:
-        more = {"given": given, "run_id": "plan", "to_run": False, "on_read": read.append}
-        return resolve_options(options, messages, known, program, **more).pipeline
-
-    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
-    asked = bool(options.given or options.params_file or (program and program.params))
-    try:
-        spec = resolved(options.given)  # the values of parameters may disable nodes
-    except SpecError as error:
-        if asked or options.resume or any((options.force, options.only, options.from_, options.until, options.exclude)):
-            raise
-        if not any(param.required for one in read for param in one.params.values()):
-            raise  # all values are known: a run has the same problems
-        spec = resolved(None)  # the stages are known without the values of parameters
-        if shows_reuse:
-            messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
-        shows_reuse = False
-    return spec, shows_reuse

@@ -58,15 +58,6 @@ def test_to_look_at_a_pipeline_its_secrets_need_no_value(file: Path) -> None:
         resolve(file, given={}, params_file=None, environ={}, run_id="r")
 
 
-def test_nothing_is_bound_if_no_parameters_are_given(file: Path) -> None:
-    file.write_text(
-        TEXT.replace("TOKEN", "TOKEN, NOT_SET").replace("n: {type: integer, default: 1}", "n: {type: integer}")
-    )
-    found = resolve(file, given=None, params_file=None, environ=ENVIRON, run_id="plan")
-    assert found.pipeline.nodes["a"].with_ == {"sum": "${{ params.n }} ${{ params.m }} ${{ run.id }}"}
-    assert found.redactor("it is s3cret-value") == "it is ***"
-
-
 def test_a_pipeline_without_secrets_has_nothing_to_mask(file: Path) -> None:
     file.write_text(TEXT.replace("secrets: [TOKEN]", ""))
     assert not resolve(file, given={}, params_file=None, environ=ENVIRON, run_id="r").redactor

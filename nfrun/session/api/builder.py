@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack
 
-from nfrun.code.function_lookup import PROGRAM
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError, UsageError
 from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable
@@ -336,15 +335,11 @@ class Pipeline(RunnablePipeline, _Nodes):
     def _built(self) -> BuiltPipeline:
         if self._wrong:
             raise SpecError(self._wrong)
+        if changed := [f"'{found.name}'" for found in self._functions.given.values() if found.has_changed]:
+            what = f"{shortened(changed, 4)} {'is' if len(changed) == 1 else 'are'} not as when the pipeline was built"
+            raise UsageError(f"{what}: build it again", "function")
         document = built_document(str(self._file()), self._root, self._places)
-        return BuiltPipeline(document, {name: found.now() for name, found in self._functions.given.items()})
-
-    def _changes(self) -> Iterator[str]:
-        for name, found in self._functions.given.items():
-            text = f"{PROGRAM}:{name}"
-            nodes = [f"'{id}'" for id, node in self._root["nodes"].items() if node.get(PYTHON.name) == text]
-            if nodes and (change := found.change(f"{shortened(nodes, 4)} {'runs' if len(nodes) == 1 else 'run'}")):
-                yield change
+        return BuiltPipeline(document, {name: found.function for name, found in self._functions.given.items()})
 
 
 def _key(argument: str) -> str:

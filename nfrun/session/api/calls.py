@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import linecache
 import os
-import re
 import sys
 from itertools import islice
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
 
-_AT_A_PROMPT = re.compile(r"<(stdin|python-input-\d+)>")
 _OURS = f"{Path(__file__).parent}{os.sep}"
 
 
@@ -42,12 +40,6 @@ def _position(frame: FrameType) -> tuple[int, int, int | None]:
 def shown_file(file: str) -> str:
     """Return the name of a file of code as people know it: that of a cell, such as `Cell In[3]`, or the path."""
     return _name_of_cell(file) or file
-
-
-def shown_cell(code: CodeType | None) -> str:
-    """Return the name of the cell, or of the lines at a prompt, that has the code; "" for that of a file."""
-    file = code.co_filename if code is not None else ""
-    return _name_of_cell(file) or (file if _AT_A_PROMPT.fullmatch(file) else "")
 
 
 def calling_folder() -> Path:

@@ -23,7 +23,6 @@ from nfrun.core.values import frozen
 from nfrun.history.kept_tables import remove_old_inputs
 from nfrun.history.work_dir import WorkDir
 from nfrun.nodes.returned_tables import a_, to_table
-from nfrun.session.api.calls import shown_cell
 
 
 class GivenInputs:
@@ -187,28 +186,15 @@ class GivenFunction:
     diagnostic: Diagnostic
     name: str = ""
 
-    def now(self) -> Callable[..., Any]:
-        """Return the function that its cell has now: another one, if the cell was edited and run again.
+    @property
+    def has_changed(self) -> bool:
+        """Whether the notebook has another function of this name now: its cell was edited and run again.
 
-        Only cells and lines at a prompt are looked at, as they are there to be run again. One `def` that runs several
-        times, as in a loop, makes functions that differ in their defaults, and each node keeps its own.
+        One `def` that runs several times, as in a loop, makes functions of the same code, and each node keeps its own.
         """
         found = vars(sys.modules["__main__"]).get(self.name) if self.name else None
-        old, new = _code_of(self.function), _code_of(found)
         is_of_main = getattr(found, "__module__", None) == "__main__" and isinstance(found, type(self.function))
-        if not is_of_main or old is new or not (shown_cell(old) and shown_cell(new)):
-            return self.function
-        return found  # type: ignore[return-value]
-
-    def change(self, nodes: str) -> str:
-        """Return a text for `nodes` if the function has other code now, "" if not."""
-        old, new = _code_of(self.function), _code_of(self.now())
-        if old == new:
-            return ""
-        return (
-            f"{nodes} with '{self.name}' as it is now, in {shown_cell(new)}, "
-            "not as it was when the pipeline was built: build it again to be rid of this warning"
-        )
+        return is_of_main and _code_of(found) != _code_of(self.function)
 
 
 class GivenFunctions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -150,10 +150,6 @@ class RunnablePipeline(ABC):
     def _built(self) -> BuiltPipeline | None:
         """Return what the program has built, None for a file."""
 
-    def _changes(self) -> Iterable[str]:
-        """Return texts for functions of a notebook that have changed since the pipeline was built."""
-        return ()
-
     def _read(self, profile: str = "") -> Pipeline:
         """Read and check the pipeline. Raises SpecError."""
         built, file = self._built(), self._file()
@@ -175,8 +171,6 @@ class RunnablePipeline(ABC):
         fields = {_FIELDS.get(name, name): value for name, value in named.items()}
         options = kind(pipeline=self._file(), inputs=files.paths, **fields)
         program = Program(plain_params(given["params"]), self._built())
-        for change in self._changes():
-            messages.warn(change)
         return options, program, files
 
 

@@ -10,7 +10,7 @@ import pytest
 from nfrun.history.cache.cache_key import CacheKeys
 from nfrun.nodes.texts.script_words import read_variables
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.resolve import expand
+from nfrun.pipeline_file.resolve import bind
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_a_secret_is_not_in_the_key_and_no_value_is_there_in_clear(
     (tmp_path / "p.yaml").write_text("secrets: [DB]\nnodes:\n  node: {run: echo $DB $FOO}\n")
     monkeypatch.setenv("DB", "hidden in the environment")
     monkeypatch.setenv("FOO", "the value of a variable")
-    found = CacheKeys(expand(*read_pipeline(tmp_path / "p.yaml"), os.environ)).definition("node")
+    pipeline = bind(*read_pipeline(tmp_path / "p.yaml"), given={}, typed={}, environ=os.environ, run_id="plan")
+    found = CacheKeys(pipeline).definition("node")
     assert {name for name in found if name.startswith("variable")} == {"variable FOO"}
     assert not any(value in str(found) for value in ("hidden", "the value"))
