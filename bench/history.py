@@ -11,17 +11,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bench.measure import Line, holds, interleaved, median, spread, versus
 from bench.reuse import write_nodes
 from bench.startup import fresh
-from nfrun.history.database import Database, RunRows
+from nfrun.history.database import Database, Journal
+from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.work_dir import WorkDir
 
 _RUNS, _BAR = 300, "<= 1.3"
@@ -84,33 +84,37 @@ def _run(pipeline: Path, work: Path, *options: str) -> Run:
 
 def _copy_last(work: Path) -> None:
     """Copy the last run, with other ids and with numbers that come before all others."""
-    _add_before_last(work, _RUNS - 2, lambda lines: lines)
+    _add_before_last(work, _RUNS - 2, lambda node: node)
 
 
 def _copy_changed(work: Path) -> None:
     """Copy a run as those of runs with other parameters: each node has another key and another value."""
 
-    def changed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for line in lines:
-            if line["event"] == "finished":
-                line["key"] = os.urandom(16).hex()
-                line["parts"]["value n"] = os.urandom(16).hex()
-        return lines
+    def changed(node: RecordedNode) -> RecordedNode:
+        key_inputs = {**node.key_inputs, "value n": os.urandom(16).hex()}
+        return replace(node, key=os.urandom(16).hex(), key_inputs=key_inputs)
 
     _add_before_last(work, _RUNS - 3, changed)
 
 
-def _add_before_last(work: Path, count: int, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+def _add_before_last(work: Path, count: int, change: Callable[[RecordedNode], RecordedNode]) -> None:
     with closing(Database(WorkDir(work), print)) as database:
-        last = next(database.runs()).folder.name
-        first, *rest = [line for _, line in database.lines(last)]
-        database.remove([last])
-        with database.writing() as db:
-            for number in range(count):
-                run = f"20200101-{number:06}-abcdef"
-                (work / "runs" / run).mkdir()
-                RunRows(db, run).add([{**first, "run": run, "number": number - _RUNS}, *change(rest)])
-            RunRows(db, last).add([first, *rest])
+        last = next(database.runs()).folder
+        run = database.contents(last.name)
+        assert run.started is not None
+        database.remove([last.name])
+        for number in range(count):
+            folder = work / "runs" / f"20200101-{number:06}-abcdef"
+            folder.mkdir()
+            header = replace(run.started, run=folder.name, number=number - _RUNS)
+            _write(Journal(folder, database), header, [*map(change, run.finished)])
+        _write(Journal(last, database), run.started, run.finished)
+
+
+def _write(journal: Journal, header: RunHeader, nodes: Sequence[RecordedNode]) -> None:
+    journal.started(header)
+    journal.add(*nodes)
+    journal.ended("ok", at=header.at)
 
 
 def _line(what: str, found: Mapping[str, list[Run]], figure: str, show: object, bar: str) -> Line:

@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bench.measure import Line, holds, interleaved, median, spread
 from bench.scale import write
 from bench.startup import fresh
-from nfrun.history.database import Database, RunRows
+from nfrun.history.database import Database, Journal
 from nfrun.history.work_dir import WorkDir
 
 _NODES, _EARLIER = 10_000, 100
@@ -78,15 +79,19 @@ def _make_runs(folder: Path) -> Path:
     fresh([sys.executable, "-m", "nfrun", "run", str(pipeline), "--json", "--work", str(work)], os.environ)
     (last,) = (work / "runs").iterdir()
     with closing(Database(WorkDir(work), print)) as database:
-        header, *rest = [line for _, line in database.lines(last.name)]
+        recorded = database.contents(last.name)
+        header = recorded.started
+        assert header is not None
         database.remove([last.name])
-        with database.writing() as db:
-            for number in range(1, _EARLIER + 2):
-                at = time.gmtime(header["at"] - 60 * (_EARLIER - number))
-                run = f"{number}-{time.strftime('%Y%m%d-%H%M%S', at)}"
-                if number > _EARLIER:
-                    last.rename(work / "runs" / run)
-                else:
-                    (work / "runs" / run).mkdir()
-                RunRows(db, run).add([{**header, "run": run, "number": number}, *rest])
+        for number in range(1, _EARLIER + 2):
+            at = time.gmtime(header.at - 60 * (_EARLIER - number))
+            run = work / "runs" / f"{number}-{time.strftime('%Y%m%d-%H%M%S', at)}"
+            if number > _EARLIER:
+                last.rename(run)
+            else:
+                run.mkdir()
+            journal = Journal(run, database)
+            journal.started(replace(header, run=run.name, number=number))
+            journal.add(*recorded.finished)
+            journal.ended("ok", at=header.at)
     return work

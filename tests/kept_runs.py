@@ -6,14 +6,14 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import WORK_DIR, OutputId
-from nfrun.history.database import Database, Journal, RunRows
+from nfrun.history.database import Journal
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.work_dir import LOGS, WorkDir, close_lock, open_lock, write_holder
 from nfrun.system.logs.node_logs import log_path
@@ -64,21 +64,6 @@ class Kept:
             yield folder
         finally:
             close_lock(lock)
-
-    def add_older(self, number: int, status: str, *nodes: str, id: str = "20231001-080000-abcdef") -> Path:
-        """Add a run as an older nfrun wrote it, with finished nodes. Returns its folder."""
-        folder = self.work.make_run_folder(id)
-        lines: list[dict[str, Any]] = [
-            {"event": "started", "run": id, "pipeline": "p.yaml", "number": number, "version": 1},
-            *(
-                {"event": "finished", "node": node, "key": "k", "parts": {}, "wrote": {}, "took": 1.5, "outputs": []}
-                for node in nodes
-            ),
-            *([{"event": "ended", "status": status}] if status else []),
-        ]
-        with closing(Database(self.work, print)) as database, database.writing() as db:
-            RunRows(db, id).add(lines)
-        return folder
 
     def log(self, run: Path, node: str, stream: str, text: str, attempt: int = 1) -> None:
         """Write a log file of a node."""

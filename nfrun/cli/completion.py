@@ -196,7 +196,7 @@ def _run_names(ctx: Any, incomplete: str) -> Iterator[Candidate]:
     yield from (("last", "the last run that has ended"), ("last-ok", "the last that ended well"))
     with suppress(NotRecorded):
         for run in islice(_runs(ctx), _MOST_RUNS):
-            at = "" if run.at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(run.at))
+            at = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.at))
             yield str(run.number), " ".join(filter(None, (run.file, run.status, at)))
 
 

@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,28 +26,29 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.text import format_count
 from nfrun.core.values import frozen, replace
-from nfrun.history.database_file import VERSION, DatabaseFile, identity, sql_text, transaction
+from nfrun.history.database_file import VERSION, DatabaseFile, identity, sql_text
 from nfrun.history.journal import (
-    OF_ANOTHER_VERSION,
+    ENDED,
     RESULTS,
+    STARTED,
+    FinishedOutput,
     JournalContents,
     RecordedNode,
     RunEnding,
     RunHeader,
     contents_of,
-    ended_line,
-    finished_node,
-    node_line,
+    event_of,
+    line_of,
+    node_of,
     present_address,
-    started_line,
+    reader_digest,
 )
+from nfrun.history.json_values import as_json
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.atomic_files import PARTIAL
 
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no database
-
-    from nfrun.history.old_journals import OldJournal
 
 DATABASE = "history.db"
 # What is kept, beside the lines of runs: the plans of runs by their ids, and others by the names of pipelines.
@@ -134,12 +135,12 @@ class Database(DatabaseFile):
     """The database of a work folder. Thread-safe. It is opened when it is first asked.
 
     `warn(message)` is called when it is damaged and put aside. Without `warn`, nothing in the folder is changed, and a
-    damaged one is an error; if there is none, old journals are read into memory. All methods raise OSError, and
-    HandoffError. Making it raises HandoffError if this Python has no SQLite.
+    damaged one is an error; if there is none, it is empty. All methods raise OSError, and HandoffError. Making it
+    raises HandoffError if this Python has no SQLite.
     """
 
     def __init__(self, work: WorkDir, warn: Callable[[str], object] | None = None) -> None:
-        super().__init__(work.path / DATABASE, warn)
+        super().__init__(work.path / DATABASE, _SCHEMA, warn)
         self.work = work
         self._last: dict[str, dict[str, tuple[int, str, int]]] = {}  # lines of last runs, by pipeline and node
 
@@ -214,7 +215,8 @@ class Database(DatabaseFile):
     def kept(self, what: str, name: str = "") -> tuple[Callable[[], dict[str, Any]], Callable[[Any], None]]:
         """Return what reads, and what replaces, the JSON values that are kept under a name.
 
-        What is missing or damaged is {}, and what cannot be written is left out: these values can be made again.
+        What is missing or damaged is {}, and what cannot be written is left out: these values can be made again. Values
+        of classes are read as those of `value_of`.
         """
         return partial(self._read_kept, what, name), partial(self._keep, what, name)
 
@@ -225,7 +227,7 @@ class Database(DatabaseFile):
         return {}
 
     def _keep(self, what: str, name: str, found: Any) -> None:
-        text = json.dumps(found)
+        text = as_json(found)
         values = what, sql_text(name), text, _checksum(f"{what} {name}", text)
         with suppress(OSError, HandoffError):
             if not self._is_writing:  # else a WAL is there already, or a durable run writes
@@ -252,8 +254,8 @@ class Database(DatabaseFile):
 
     def _entry(self, node: str, id: int, text: str, checksum: int) -> RecordedNode | None:
         for (run,) in self._rows("select id from runs where ref = ? and typeof(id) = 'text'", (id >> _PLACES,)):
-            entry = finished_node(_verified(run, text, checksum), self._folder(run))
-            return entry if entry is not None and entry.node == node else None
+            line = _verified(run, text, checksum)
+            return node_of(line, self._folder(run)) if line.get("node") == node else None
         return None
 
     def _of_last_run(self, pipeline: str) -> Mapping[str, tuple[int, str, int]]:
@@ -313,15 +315,17 @@ class Database(DatabaseFile):
         query += " max(case when status = 'ok' then ref end) from runs"
         found: dict[str, tuple[int, Collection[str], Collection[tuple[str, str]]]] = {}
         for pipeline, number, last, last_ok in self._rows(f"{query} where pipeline is not null group by pipeline"):
-            read = [output for _, line in self._of_ref(last) for output in _read_by_unfinished(line)]
+            read = [output for run in self._of_ref(last) for node in run.unfinished for output in _read_by(node)]
             of_ok = self._of_ref(last_ok) if last_ok not in (None, last) else ()
-            shown = [(table[0], table[1]) for run, line in of_ok for table in _tables_of(run, None, line) if table[-1]]
-            found[pipeline] = number, {*read}, {*shown}
+            nodes = [(run.folder.name, node) for run in of_ok for node in (*run.finished, *run.refused)]
+            files = [(node, *file) for run, node in nodes for file in _files_of(run, node)]
+            shown = {(home, file) for node, home, file, output in files if _is_shown(node, output)}
+            found[pipeline] = number, {*read}, shown
         return found
 
-    def _of_ref(self, ref: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _of_ref(self, ref: int) -> Iterator[JournalContents]:
         for (run,) in self._rows("select id from runs where ref = ? and typeof(id) = 'text'", (ref,)):
-            yield from ((run, line) for _, line in self.lines(run))
+            yield self.contents(run)
 
     def unrecorded(self, under_way: Callable[[], Collection[str]]) -> Iterator[Path]:
         """Yield the outputs of ended runs that no line names: their runs were killed, or could not write it.
@@ -345,78 +349,16 @@ class Database(DatabaseFile):
     def _folder(self, run: str) -> Path:
         return self.work.path / "runs" / run
 
-    def _make_tables(self, db: sqlite3.Connection) -> None:
-        """Make the tables, and fill them from the journals of an older nfrun."""
-        from nfrun.history.old_journals import old_journals  # only for a new database
-
-        with transaction(db):
-            if db.execute("select 1 from sqlite_master").fetchone():
-                return  # another process has just made them
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            folders = self.work.run_folders()
-            found = old_journals(folders)
-            for journal in found:
-                self._take_over(db, journal)
-        lost = len([folder for folder in folders if names_in(folder)]) - len(found)
-        if lost > 0 and self._warn is not None and not self._is_told:
-            what = f"{self.path} is gone, which says what {format_count(lost, 'run')} {'has' if lost == 1 else 'have'}"
-            self._warn(f"{what} left: the results are made again")
-
-    def _take_over(self, db: sqlite3.Connection, journal: OldJournal) -> None:
-        import sqlite3
-
-        rows = RunRows(db, journal.run)
-        for line in journal.lines:
-            with suppress(*OF_ANOTHER_VERSION, OverflowError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-                rows.add([line])
-
-
-class RunRows:
-    """Adds the lines of one run to a database, and rows by which they are found. Raises FileExistsError."""
-
-    def __init__(self, db: sqlite3.Connection, run: str) -> None:
-        self.db, self._run = db, run
-        if db.execute("select 1 from runs where id = ?", (run,)).fetchone():
-            raise FileExistsError(errno.EEXIST, f"it has a run {run} already")
-        ((self._ref,),) = db.execute("insert into runs (id) values (?) returning ref", (run,)).fetchall()
-        self._count = 0
-        self._header: RunHeader | None = None
-        self._is_whole = True
-
-    def add(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Add lines. Raises OF_ANOTHER_VERSION for one that is not understood."""
-        first = (self._ref << _PLACES) + self._count
-        self._count += len(lines)
-        rows: list[tuple[Any, ...]] = []
-        tables: list[tuple[Any, ...]] = []
-        for id, line in enumerate(lines, first):
-            text, kind = json.dumps(line), line["event"]
-            rows.append((id, line.get("node"), kind, text, _checksum(self._run, text), *_found_by(self._run, line)))
-            if kind in RESULTS:
-                tables += _tables_of(self._run, self._header, line) if self._header is not None else ()
-            elif kind == "unfinished":
-                self._is_whole = self._is_whole and line["status"] != NOT_SELECTED
-            else:
-                self._add_end(kind, line)
-        db = self.db
-        db.executemany("insert into lines values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        db.executemany("insert or replace into tables values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tables)
-
-    def _add_end(self, kind: str, line: Mapping[str, Any]) -> None:
-        if kind == "started":
-            self._header = header = contents_of(Path(), [dict(line)]).started
-            if header is not None:
-                values = sql_text(header.pipeline), sql_text(header.profile), header.number, self._ref
-                self.db.execute("update runs set pipeline = ?, profile = ?, number = ? where ref = ?", values)
-        elif kind == "ended":
-            # The outputs of the last good run of all nodes are kept: a run of some shows only some of them.
-            status = line["status"] if self._is_whole or line["status"] != "ok" else "part"
-            self.db.execute("update runs set status = ? where ref = ?", (status, self._ref))
+    def _made(self) -> None:
+        lost = len([folder for folder in self.work.run_folders() if names_in(folder)])
+        if lost and self._warn is not None and not self._is_told:
+            have = "has" if lost == 1 else "have"
+            what = f"{self.path} is new, and lacks what {format_count(lost, 'run')} {have} left"
+            self._warn(f"{what}: the results are made again")
 
 
 class Journal:
-    """Writes the lines of a run. Not thread-safe. `folder` is that of the run.
+    """Writes the lines of a run, and rows by which they are found. Not thread-safe. `folder` is that of the run.
 
     With `fsync`, all lines survive a power loss before the next ones are written.
     """
@@ -426,21 +368,41 @@ class Journal:
         self._database = database or Database(WorkDir(folder.parent.parent), print)
         self.path = self._database.path
         self._fsync = fsync
-        self._rows: RunRows | None = None
+        self._run, self._pipeline, self._number = folder.name, "", 0
+        self._db: sqlite3.Connection | None = None
+        self._next = 0  # the number of the next line
+        self._is_whole = True  # no node is left out
         self._state = identity(folder), (0, 0)
         self._checked = 0.0  # when the WAL was last moved into the file
 
     def started(self, started: RunHeader) -> None:
-        """Write the first line. Raises OSError."""
-        self._write([started_line(started)])
+        """Write the first line. Raises OSError, and FileExistsError if there is a run of this folder already."""
+        self._pipeline, self._number = sql_text(started.pipeline), started.number
+        with self._writing() as db:
+            columns = self._run, self._pipeline, sql_text(started.profile), started.number
+            taken = db.execute("select 1 from runs where id = ?", (self._run,)).fetchone()
+            if taken:
+                raise FileExistsError(errno.EEXIST, f"it has a run {self._run} already")
+            query = "insert into runs (id, pipeline, profile, number) values (?, ?, ?, ?) returning ref"
+            ((ref,),) = db.execute(query, columns).fetchall()
+            self._next = ref << _PLACES
+            self._add(db, STARTED, [started])
 
     def add(self, *nodes: RecordedNode) -> None:
         """Write the lines of nodes that have ended, which may be many, at once. Raises OSError."""
-        self._write([node_line(node) for node in nodes])
+        self._is_whole = self._is_whole and all(node.status != NOT_SELECTED for node in nodes)
+        with self._writing() as db:
+            self._add(db, "", nodes)
+            rows = [row for node in nodes for row in self._tables_of(node)]
+            db.executemany("insert or replace into tables values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def ended(self, status: str, **more: Any) -> None:
         """Write the last line, with the fields of a `RunEnding`. Raises OSError."""
-        self._write([ended_line(RunEnding(status, **more))])
+        # The outputs of the last good run of all nodes are kept: a run of some shows only some of them.
+        kept = status if self._is_whole or status != "ok" else "part"
+        with self._writing() as db:
+            self._add(db, ENDED, [RunEnding(status, **more)])
+            db.execute("update runs set status = ? where id = ?", (kept, self._run))
 
     def gone(self) -> Iterator[str]:
         """Yield what is not at its path any more: the folder of the run, and the database."""
@@ -451,26 +413,46 @@ class Journal:
 
     def close(self) -> None:
         """End the writing. Closing again does nothing."""
-        if self._rows is not None:
-            self._rows = None
+        if self._db is not None:
+            self._db = None
             self._database.close()
 
-    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        is_first = self._rows is None
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        is_first = self._db is None
         if is_first:
             self._database.begin_writing(fsync=self._fsync)
         with self._database.writing() as db:
-            rows = self._rows or RunRows(db, self.folder.name)
-            if rows.db is not db:  # a question has found the damage, and there is a new database
+            if not is_first and self._db is not db:  # a question has found the damage, and there is a new database
                 raise OSError(errno.EIO, "it was damaged", str(self.path))
-            rows.add(lines)
-        self._rows = rows
+            yield db
+        self._db = db
         now = time.monotonic()
         if is_first:
             self._state = self._state[0], identity(self.path)
         elif now - self._checked > _CHECKPOINT_SECONDS:
             self._database.checkpoint()
         self._checked = now if is_first or now - self._checked > _CHECKPOINT_SECONDS else self._checked
+
+    def _add(self, db: sqlite3.Connection, event: str, values: Sequence[Any]) -> None:
+        """Add the lines of values; those of nodes have an `event` each."""
+        rows = []
+        for id, value in enumerate(values, self._next):
+            of = event or event_of(value)
+            text = line_of(of, value)
+            found_by = (None, None, None, None) if event else _found_by(self._run, of, value)
+            node = None if event else value.node
+            rows.append((id, node, of, text, _checksum(self._run, text), *found_by))
+        db.executemany("insert into lines values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._next += len(rows)
+
+    def _tables_of(self, node: RecordedNode) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a node in `tables`; none if it has no result."""
+        total = sum([output.size for output in node.outputs])
+        for home, file, output in _files_of(self._run, node):
+            seconds = node.duration * output.size / total if total else 0.0
+            of_result = output.id, node.key or "", reader_digest(output), output.size, seconds, node.cached
+            yield home, file, self._pipeline, self._number, *of_result, _is_shown(node, output)
 
 
 def read_journal(folder: Path, *, only: Collection[str] = ()) -> JournalContents:
@@ -495,44 +477,35 @@ def _verified(run: str, text: Any, checksum: Any) -> dict[str, Any]:
     return found
 
 
-def _found_by(run: str, line: Mapping[str, Any]) -> tuple[str | None, int | None, int | None, bool | None]:
+def _found_by(run: str, event: str, node: RecordedNode) -> tuple[str | None, int | None, int | None, bool | None]:
     """Return the columns of a result by which it is found.
 
     They are null in lines without one, and where one is refused again: its entry is that of its run.
     """
-    if line["event"] not in RESULTS or (line["event"] == "refused" and line["reused"]):
+    if event not in RESULTS or (event == "refused" and node.reused):
         return None, None, None, None
-    key, definition = line["key"] and hash_of(line["key"]), hash_of_definition(line["parts"])
-    return line.get("home") or run, key, definition, bool(line["wrote"])
+    key, definition = None if node.key is None else hash_of(node.key), hash_of_definition(node.key_inputs)
+    return node.home or run, key, definition, bool(node.wrote)
 
 
-def _tables_of(run: str, header: RunHeader | None, line: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a line in `tables`; none for a line without a result."""
-    outputs = line["outputs"] if line.get("event") in RESULTS else ()
-    total = sum([output["size"] for output in outputs])
-    pipeline, number, is_older = (
-        ("", 0, False) if header is None else (sql_text(header.pipeline), header.number, not header.at)
-    )
-    for output in outputs:
-        home, file = output.get("home") or run, output["file"]
-        if stored := output.get("stored"):
-            home, file = _place_and_name(stored)
+def _files_of(run: str, node: RecordedNode) -> Iterator[tuple[str, str, FinishedOutput]]:
+    """Yield the outputs of a node that are in files: where each is, its name there, and the output."""
+    for output in node.outputs:
+        home, file = _place_and_name(output.stored) if output.stored else (output.home or run, output.file)
         if file:
-            size = output["size"]
-            seconds = line["took"] * size / total if total else 0.0
-            # An older nfrun does not say which outputs are shown.
-            shown = output.get("shown", False) or is_older or line["event"] != RESULTS[0]
-            of_result = str(output["id"]), line["key"] or "", f"{output['digest']} {output.get('traits', '')}"
-            yield home, file, pipeline, number, *of_result, size, seconds, line["cached"], shown
+            yield home, file, output
 
 
-def _read_by_unfinished(line: Mapping[str, Any]) -> Sequence[str]:
+def _is_shown(node: RecordedNode, output: FinishedOutput) -> bool:
+    """Return whether the next run needs an output: it is shown, or checks of it failed and may be others then."""
+    return output.shown or event_of(node) == "refused"
+
+
+def _read_by(node: RecordedNode) -> Sequence[str]:
     """Return what a node reads that did not finish, and is to run in the next run."""
-    if line.get("event") != "unfinished" or line["status"] == NOT_SELECTED:
-        return ()
     # Without those that a condition left out: the next run goes on without them, too.
-    is_left_out = line["status"] == "skipped" and line.get("tolerated")
-    return () if is_left_out else line.get("inputs", ())
+    is_left_out = node.status == "skipped" and node.tolerated
+    return () if is_left_out or node.status == NOT_SELECTED else node.inputs
 
 
 def _place_and_name(address: str) -> tuple[str, str]:

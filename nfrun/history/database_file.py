@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ from nfrun.system.mounts import mount_of
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no database
 
-VERSION = 3  # raise this when the tables change: a database of another version is put aside
+VERSION = 4  # raise this when the tables change: a database of another version is put aside
 _BUSY_SECONDS = 60.0  # another process writes for moments only
 # SQLite's messages about what the system refused. All others say that the file is none of its own, or damaged.
 _OF_SYSTEM = {
@@ -40,17 +39,18 @@ _OF_SYSTEM = {
 _UNSURE = (errno.EIO, errno.EROFS)  # SQLite also says so where there is another reason
 
 
-class DatabaseFile(ABC):
-    """A database at a path. Thread-safe. It is opened when it is first asked.
+class DatabaseFile:
+    """A database at a path, with the tables of `schema`. Thread-safe. It is opened when it is first asked.
 
     `warn(message)` is called when it is damaged and put aside. Without `warn`, nothing in the folder is changed, and a
     damaged one is an error; if there is none, it is made in memory. Making it raises HandoffError if this Python has no
     SQLite.
     """
 
-    def __init__(self, path: Path, warn: Callable[[str], object] | None) -> None:
+    def __init__(self, path: Path, schema: str, warn: Callable[[str], object] | None) -> None:
         require_sqlite()
         self.path = path
+        self._schema = schema
         self._warn = warn
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
@@ -58,9 +58,16 @@ class DatabaseFile(ABC):
         self._is_told = False  # that it was put aside
         self._is_writing = False  # `begin_writing` was called since it was opened
 
-    @abstractmethod
     def _make_tables(self, db: sqlite3.Connection) -> None:
-        """Make the tables of a new database, if no other process has just made them."""
+        with transaction(db):
+            if db.execute("select 1 from sqlite_master").fetchone():
+                return  # another process has just made them
+            for statement in self._schema.split(";"):
+                db.execute(statement)
+        self._made()
+
+    def _made(self) -> None:
+        """Called when the tables have been made."""
 
     def close(self) -> None:
         """Close the file, and leave no WAL unless another process uses it. The next question opens it again."""

@@ -1,7 +1,8 @@
 """Defines the lines of a run's journal: how it was started, how each node ended, and the files of outputs.
 
-A line is a JSON object in the database of the work folder. `cache/journal_writer.py` makes them from the events of a
-run, `database.py` writes and finds them, and `run_history.py` looks for results among them.
+A line is a JSON object in the database of the work folder, with the event that it is about and the fields of a value
+of this module. `cache/journal_writer.py` makes the values from the events of a run, `database.py` writes and finds
+their lines, and `run_history.py` looks for results among them.
 """
 
 from __future__ import annotations
@@ -13,58 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.contracts import CheckResult, failed_checks
-from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Frame, NodeFinished
+from nfrun.core.events import Failure, OutputRef
 from nfrun.core.map_spec import MapCounts
 from nfrun.core.pipeline import NOTHING, TABLE, OutputId
-from nfrun.core.values import MISSING, asdict, field, fields, frozen, values_of
+from nfrun.core.values import field, frozen
+from nfrun.history.json_values import as_json, given_fields, value_of
 
-# JSON keys that differ from the field names. They stay, so that existing lines remain readable.
-_JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits", "cell": "matrix"}
-
+STARTED, ENDED, UNFINISHED = "started", "ended", "unfinished"  # events of lines
 RESULTS = ("finished", "refused")  # events of lines with a result; the checks of a refused one failed
-OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # what a line raises that is not understood
-
-
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
 STORE = "store"  # the folder for places in a work folder
-_SECOND = 1_000_000  # lines have whole microseconds, which are written three times as fast as fractions
-
-
-@cache
-def _defaults(kind: Any) -> dict[str, Any]:
-    made = ((each, each.default_factory) for each in fields(kind))
-    return {each.name: each.default if make is MISSING else make() for each, make in made}
-
-
-def given_fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a value that differ from their defaults, by name."""
-    kind: Any = type(value)
-    defaults = _defaults(kind)
-    items = zip(defaults, values_of(*defaults)(value), strict=True)
-    return {name: found for name, found in items if found is not defaults[name] and found != defaults[name]}
-
-
-class LineFields:
-    """The fields of a class of values that a line has, by their JSON keys."""
-
-    def __init__(self, *names: str) -> None:
-        self._names = {_JSON_KEYS.get(name, name): name for name in names}
-        self._values = values_of(*names)
-
-    def as_json(self, value: Any) -> dict[str, Any]:
-        """Return the fields by their JSON keys. Not `asdict`: it copies all values, which takes ten times as long."""
-        return dict(zip(self._names, self._values(value), strict=True))
-
-    def of_line(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of a line by the names of their fields, without those that a newer nfrun has added."""
-        names = self._names
-        return {names[key]: value for key, value in line.items() if key in names}
-
-
-def names_of(cls: type[Any]) -> tuple[str, ...]:
-    """Return the names of the fields of a class of values."""
-    return tuple([each.name for each in fields(cls)])
 
 
 @frozen
@@ -146,11 +105,10 @@ class RecordedNode:
     or was skipped does not let the run fail.
 
     A cell has its matrix under `of`, and in `cell` its value on each axis. `checks` are the results of its checks, each
-    with its key. `map` counts the rows of a mapped node. `times` and `failed` are what `last_times` and `earlier` read.
-    `memory` is the peak of its worker process in bytes, 0 if it had none, and `worker` the address of the worker of a
-    cluster that made the last attempt. A node that was reused has none of these.
-
-    Older journals have few of these.
+    with its key. `map` counts the rows of a mapped node. `times` are those of the last attempt, None if there was none,
+    and `earlier` are the attempts before it. `memory` is the peak of its worker process in bytes, 0 if it had none, and
+    `worker` the address of the worker of a cluster that made the last attempt. A node that was reused has none of these
+    four.
     """
 
     node: str
@@ -176,8 +134,8 @@ class RecordedNode:
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     checks: tuple[CheckResult, ...] = ()
     map: MapCounts | None = None
-    times: tuple[int, ...] = ()
-    failed: tuple[tuple[int, int, int, int, str], ...] = ()
+    times: NodeTimes | None = None
+    earlier: tuple[FailedAttempt, ...] = ()
     memory: int = 0
     worker: str = ""
 
@@ -204,18 +162,6 @@ class RecordedNode:
     def rows(self) -> int | None:
         """The number of rows of all outputs, None without outputs."""
         return sum(output.rows for output in self.outputs) if self.outputs else None
-
-    @property
-    def last_times(self) -> NodeTimes | None:
-        """The times of the last attempt, None where they are not recorded, as in the journals of an older nfrun."""
-        known = [value / _SECOND for value in self.times[: len(NodeTimes.__match_args__)]]
-        return NodeTimes(*known) if len(known) >= 3 else None
-
-    @property
-    def earlier(self) -> tuple[FailedAttempt, ...]:
-        """The attempts before the last one."""
-        found = [([time / _SECOND for time in times], error) for *times, error in self.failed]
-        return tuple([FailedAttempt(times[0], times[1], times[2], times[3], error) for times, error in found])
 
     @property
     def work(self) -> float:
@@ -258,8 +204,7 @@ class RunEnding:
 
     `at` is when it ended, in seconds since 1970, and `duration` the seconds between the first and the last event.
     `counts` has the number of nodes by status: ok, reused, failed, skipped, cancelled and, in a run with a selection,
-    not_selected. `error` is the message of an error outside of any node, "" if there was none. Older journals have
-    only the status.
+    not_selected. `error` is the message of an error outside of any node, "" if there was none.
     """
 
     status: str
@@ -299,131 +244,48 @@ class JournalContents:
         return self.ending.status if self.ending is not None else ""
 
 
-_OF_ATTEMPTS = ("times", "failed", "memory", "worker")  # not of nodes that were reused
-_ADDED = ("checks", "map", *_OF_ATTEMPTS)  # what not all nodes have
-_ENTRY = ("key", "key_inputs", "wrote", "duration", "reused", "cached", "reads", "obstacle")
-_FINISHED = LineFields("node", *_ENTRY, "started", "attempts", "reason", "home")
-_UNFINISHED = LineFields(
-    *("node", "status", "failure", "attempts", "started", "duration", "because", "reason", "inputs", "tolerated")
-)
-_CELL = LineFields("of", "cell")
-_READ = LineFields(*(name for name in names_of(RecordedNode) if name not in ("outputs", "folder", *_ADDED)))
-_FAILURE, _FRAME, _STARTED, _ENDED, _CHECKED = (
-    LineFields(*names_of(cls)) for cls in (Failure, Frame, RunHeader, RunEnding, CheckResult)
-)
+def line_of(event: str, value: Any) -> str:
+    """Return the line of a value."""
+    found = given_fields(value)
+    found.pop("folder", None)
+    return as_json({"event": event, **found})
 
 
-def started_line(started: RunHeader) -> dict[str, Any]:
-    """Return the first line of a run."""
-    return {"event": "started", **_STARTED.as_json(started)}
-
-
-def ended_line(ending: RunEnding) -> dict[str, Any]:
-    """Return the last line of a run."""
-    return {"event": "ended", **_ENDED.as_json(ending)}
-
-
-def node_line(node: RecordedNode) -> dict[str, Any]:
-    """Return the line of a node that has ended."""
-    if node.is_finished:
-        line = {"event": RESULTS[bool(failed_checks(node.checks))], **_FINISHED.as_json(node)}
-        line["outputs"] = [output_line(output) for output in node.outputs]
-    else:
-        line = {"event": "unfinished", **_UNFINISHED.as_json(node)}
-        line["failure"] = node.failure and asdict(node.failure)
-    if node.of:
-        line |= _CELL.as_json(node)
-    if node.checks:
-        line["checks"] = [_CHECKED.as_json(check) for check in node.checks]
-    if node.map is not None:
-        line["map"] = {**node.map.as_json(), "busy": round(node.map.busy, 6)}
-    for name in _OF_ATTEMPTS:
-        if value := getattr(node, name):
-            line[name] = value
-    return line
+def event_of(node: RecordedNode) -> str:
+    """Return the event of the line of a node."""
+    return RESULTS[bool(failed_checks(node.checks))] if node.is_finished else UNFINISHED
 
 
 def contents_of(folder: Path, lines: Iterable[dict[str, Any]]) -> JournalContents:
-    """Return what the lines of the run with this folder say, without those that are not understood."""
-    started: RunHeader | None = None
-    nodes: dict[str, list[RecordedNode]] = {kind: [] for kind in (*RESULTS, "unfinished")}
-    ending: RunEnding | None = None
+    """Return what the lines of the run with this folder say."""
+    found: dict[str, list[Any]] = {event: [] for event in (STARTED, ENDED, UNFINISHED, *RESULTS)}
     for line in lines:
-        kind = line.get("event")
-        try:
-            if kind == "started":
-                started = header_of(line)
-            elif kind in nodes:
-                nodes[kind].append(_node_of_line(line, folder))
-            elif kind == "ended":
-                ending = ending_of(line)
-        except OF_ANOTHER_VERSION:
-            continue
-    finished, refused, unfinished = map(tuple, nodes.values())
-    return JournalContents(folder, started, finished, unfinished, ending, refused)
+        if (event := line.get("event")) == STARTED:
+            found[event].append(value_of(RunHeader, line))
+        elif event == ENDED:
+            found[event].append(value_of(RunEnding, line))
+        elif event in found:
+            found[event].append(node_of(line, folder))
+    started, ended, unfinished, finished, refused = found.values()
+    ends = (each[-1] if each else None for each in (started, ended))
+    return JournalContents(folder, next(ends), (*finished,), (*unfinished,), next(ends), (*refused,))
 
 
-def header_of(line: Mapping[str, Any]) -> RunHeader:
-    """Return the header that a line is. Raises OF_ANOTHER_VERSION."""
-    texts = {key: tuple(line.get(key, ())) for key in ("command", "secrets")}
-    return RunHeader(**{**_STARTED.of_line(line), **texts})
-
-
-def ending_of(line: Mapping[str, Any]) -> RunEnding:
-    """Return the ending that a line is. Raises OF_ANOTHER_VERSION."""
-    return RunEnding(**_ENDED.of_line(line))
-
-
-def finished_node(line: Mapping[str, Any], folder: Path) -> RecordedNode | None:
-    """Return the result whose line this is, None if it is no such line."""
-    try:
-        return _node_of_line(line, folder) if line.get("event") in RESULTS else None
-    except OF_ANOTHER_VERSION:
-        return None
-
-
-def _node_of_line(line: Mapping[str, Any], folder: Path) -> RecordedNode:
-    more: dict[str, Any]
+def node_of(line: dict[str, Any], folder: Path) -> RecordedNode:
+    """Return the node whose line this is. `folder` is that of the run."""
+    node = line["node"]
+    for output in line.get("outputs", ()):
+        output["id"] = OutputId(node, output["id"][len(node) + 1 :])
+        if stored := output.get("stored"):
+            output["stored"] = present_address(stored, folder)
     if line["event"] in RESULTS:
-        more = {
-            "status": "reused" if line.get("reused") else "ok",
-            **{"key": line["key"], "key_inputs": line["parts"], "wrote": line["wrote"], "folder": folder},
-            "outputs": tuple([output_of_line(line["node"], output, folder) for output in line["outputs"]]),
-            **{"started": line.get("started", 0.0), "attempts": line.get("attempts", 1)},
-        }
-    else:
-        failure = line.get("failure") and _failure(line["failure"])
-        more = {"status": line["status"], "failure": failure, "inputs": tuple(line.get("inputs", ()))}
-    return RecordedNode(**{**_READ.of_line(line), **_added(line), **more})
+        line["folder"] = folder
+    return value_of(RecordedNode, line)
 
 
-def _added(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that few lines have, or only those of nodes that ran."""
-    found: dict[str, Any] = {"times": tuple(map(int, line.get("times", ())))}
-    if "memory" in line:
-        found |= {"memory": int(line["memory"]), "worker": str(line.get("worker", ""))}
-    elif "worker" in line:
-        found["worker"] = str(line["worker"])
-    if "checks" in line:
-        found["checks"] = _checks(line)
-    if counts := line.get("map"):
-        found["map"] = MapCounts(
-            **{name: counts[name] for name in ("rows", "reused", "failed", "calls", "busy") if name in counts}
-        )
-    if "failed" in line:
-        found["failed"] = tuple([(*map(int, times), str(error)) for *times, error in line["failed"]])
-    return found
-
-
-def _checks(line: Mapping[str, Any]) -> tuple[CheckResult, ...]:
-    found = [_CHECKED.of_line(check) for check in line.get("checks", ())]
-    return tuple([CheckResult(**{**check, "shown": tuple(check.get("shown", ()))}) for check in found])
-
-
-def _failure(found: Mapping[str, Any]) -> Failure:
-    frames = tuple([Frame(**_FRAME.of_line(frame)) for frame in found["frames"]])
-    values = {"cause": Cause(found["cause"]), "frames": frames, "inputs": tuple(found["inputs"])}
-    return Failure(**{**_FAILURE.of_line(found), **values})
+def reader_digest(output: OutputRef | FinishedOutput) -> str:
+    """Return a digest of what readers see of an output: its content digest and its schema digest."""
+    return f"{output.digest or ''} {output.schema_digest or ''}"
 
 
 def present_address(address: str, run: Path) -> str:
@@ -443,49 +305,3 @@ def _present(address: str, id: str, work: Path) -> str:
     here = work / STORE / id
     is_moved = not os.path.isdir(unquote(urlsplit(address).path)) and here.is_dir()  # noqa: PTH112
     return here.absolute().as_uri() if is_moved else address
-
-
-_TABLE = LineFields(*names_of(FinishedOutput)[:-2])  # most are such tables
-_OUTPUT = LineFields(*names_of(FinishedOutput))
-
-
-def output_line(output: FinishedOutput) -> dict[str, Any]:
-    """Return an output as the line of its node has it."""
-    return (_OUTPUT if output.stored or output.type != TABLE else _TABLE).as_json(output)
-
-
-def output_of_line(node: str, found: Mapping[str, Any], folder: Path) -> FinishedOutput:
-    """Return an output in the line of a node; its id there is that of the node, and a dot and its name if it has one.
-
-    `folder` is that of the run.
-    """
-    values = {**_OUTPUT.of_line(found), "id": OutputId(node, found["id"][len(node) + 1 :])}
-    if values.get("stored"):
-        values["stored"] = present_address(values["stored"], folder)
-    return FinishedOutput(**values)
-
-
-def line_of_times(started: float, queued: float, end: NodeFinished) -> tuple[int, ...]:
-    """Return the times of a node that has finished as its line has them."""
-    waits = end.input_waits
-    return (
-        int(started * _SECOND),
-        int(end.at * _SECOND),
-        int(queued * _SECOND),
-        int(sum(waits.values()) * _SECOND) if waits else 0,
-        int(end.publish_wait * _SECOND),
-        int(end.cpu * _SECOND),
-        int(end.gil_wait * _SECOND),
-    )
-
-
-def line_of_end(started: float, queued: float, ended: float) -> tuple[int, ...]:
-    """Return the times of a node that did not finish as its line has them."""
-    return int(started * _SECOND), int(ended * _SECOND), int(queued * _SECOND)
-
-
-def line_of_attempt(attempt: FailedAttempt) -> tuple[int, int, int, int, str]:
-    """Return a failed attempt as the line of its node has it."""
-    times = attempt.started, attempt.ended, attempt.delay, attempt.queued
-    started, ended, delay, queued = [int(value * _SECOND) for value in times]
-    return started, ended, delay, queued, attempt.error

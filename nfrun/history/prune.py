@@ -16,7 +16,7 @@ from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.history.database import Database
-from nfrun.history.journal import JournalContents, RecordedNode, RunHeader, present_address
+from nfrun.history.journal import JournalContents, RecordedNode, RunHeader, present_address, reader_digest
 from nfrun.history.kept_tables import (
     KeptTable,
     budget_of,
@@ -30,7 +30,6 @@ from nfrun.history.kept_tables import (
     paths_in,
     tables_to_remove,
 )
-from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import INPUTS, LOGS, WorkDir
 from nfrun.system.atomic_files import remove
 from nfrun.system.kept_files import is_inside

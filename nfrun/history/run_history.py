@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import FOLDER, TABLE
 from nfrun.core.values import frozen
 from nfrun.history.database import (
@@ -26,7 +25,7 @@ from nfrun.history.database import (
     hash_of,
     hash_of_definition,
 )
-from nfrun.history.journal import FinishedOutput, RecordedNode
+from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import NotKeepable, content_of
 
@@ -219,11 +218,6 @@ def _has_content(path: Path, found: os.stat_result, output: FinishedOutput, chec
     if output.type != FOLDER and found.st_size != output.size:
         return False
     return content_of(path, checksum).digest == output.checksum
-
-
-def reader_digest(output: OutputRef | FinishedOutput) -> str:
-    """Return a digest of what readers see of an output: its content digest and its schema digest."""
-    return f"{output.digest or ''} {output.schema_digest or ''}"
 
 
 def table_path(folder: Path | None, output: FinishedOutput) -> Path | None:

@@ -14,9 +14,9 @@ from typing import Any
 from nfrun.core.budgets import Budget
 from nfrun.core.pipeline import LAST_SECTIONS, NO_RETRY, NOTHING, NodeSpec, OutputId, Pipeline, Retry
 from nfrun.core.plan import Node, Plan
-from nfrun.core.values import asdict, field, frozen
+from nfrun.core.values import field, frozen
 from nfrun.history.database import PLANS, Database
-from nfrun.history.journal import given_fields
+from nfrun.history.json_values import value_of
 from nfrun.history.work_dir import WorkDir
 
 _ONE_CPU = (("cpu", 1.0),)
@@ -113,25 +113,21 @@ def write_run_plan(
     """
     specs = (*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values())
     files = dict.fromkeys(spec.source.file for spec in specs)
-    found = {
-        "on": asdict(on),
-        "budgets": {name: asdict(budget) for name, budget in plan.budgets.items()},
-        "nodes": [
-            _planned(spec, plan.nodes.get(spec.id), executors.get(spec.id, ""), pipeline.disabled.get(spec.id, ""))
-            for spec in specs
-        ],
-        "texts": {file: _text_of(file, redact, _kept_lines(pipeline, file)) for file in files},
-    }
-    database.kept(PLANS, run)[1](found)
+    nodes = [
+        _planned(spec, plan.nodes.get(spec.id), executors.get(spec.id, ""), pipeline.disabled.get(spec.id, ""))
+        for spec in specs
+    ]
+    texts = {file: _text_of(file, redact, _kept_lines(pipeline, file)) for file in files}
+    database.kept(PLANS, run)[1](RunPlan(on, {node.id: node for node in nodes}, dict(plan.budgets), texts))
 
 
-def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) -> dict[str, Any]:
+def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) -> PlannedNode:
     more: dict[str, Any] = {}
     if node is not None:
         names = ("retry", "timeout", "continue_on_error")
         more = {"estimated": node.estimated_duration, "takes": node.resources}
         more |= {name: getattr(node, name) for name in names}
-    found = PlannedNode(
+    return PlannedNode(
         spec.id,
         spec.kind_shown,
         spec.source.file,
@@ -149,7 +145,6 @@ def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) ->
         disabled=disabled,
         **more,
     )
-    return {name: asdict(value) for name, value in given_fields(found).items()}
 
 
 def _kept_lines(pipeline: Pipeline, file: str) -> list[int] | None:
@@ -202,16 +197,4 @@ def read_run_plan(folder: Path) -> RunPlan | None:
     """Return the plan of the run with this folder, None where the history has none."""
     with closing(Database(WorkDir(folder.parent.parent))) as database:
         found = database.kept(PLANS, folder.name)[0]()
-    if not found:
-        return None
-    budgets = {name: Budget(**budget) for name, budget in found["budgets"].items()}
-    nodes = {node["id"]: _node_of(node) for node in found["nodes"]}
-    return RunPlan(Circumstances(**found["on"]), nodes, budgets, found["texts"])
-
-
-def _node_of(found: dict[str, Any]) -> PlannedNode:
-    texts: dict[str, Any] = {n: tuple(found[n]) for n in ("references", "outputs", "needs") if n in found}
-    inputs = {name: tuple(outputs) for name, outputs in found.get("inputs", {}).items()}
-    takes = tuple([(name, amount) for name, amount in found.get("takes", _ONE_CPU)])
-    retry = Retry(**found["retry"]) if "retry" in found else NO_RETRY
-    return PlannedNode(**{**found, **texts, "inputs": inputs, "takes": takes, "retry": retry})
+    return value_of(RunPlan, found) if found else None

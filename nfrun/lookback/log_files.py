@@ -132,7 +132,7 @@ def follow(
         with closing(Database(WorkDir(folder.parent.parent))) as database:  # one that stays open is in the run's way
             for number, line in () if ended else database.lines(folder.name, after=last):
                 last, is_own = number, line.get("node") == node
-                ended |= line.get("event") == "ended" or (is_own and not line.get("reused"))
+                ended |= line.get("event") == "ended" or (is_own and line.get("status") != "reused")
                 is_reused |= is_own
         found = _log_files(folder, node)
         ended |= is_reused and not found

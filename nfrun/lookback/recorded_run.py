@@ -10,8 +10,7 @@ from typing import Any
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
 from nfrun.history.database import read_journal
-from nfrun.history.journal import FinishedOutput, RecordedNode
-from nfrun.history.run_history import reader_digest
+from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.run_reference import KILLED, RUNNING, ListedRun
 from nfrun.reports.format_units import format_count

@@ -14,8 +14,7 @@ from nfrun.core.pipeline import TABLE, OutputId
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import field, frozen
 from nfrun.history.cache.change_text import entry_changes
-from nfrun.history.journal import RUNS_LAST, FinishedOutput, JournalContents, RecordedNode
-from nfrun.history.run_history import reader_digest
+from nfrun.history.journal import RUNS_LAST, FinishedOutput, JournalContents, RecordedNode, reader_digest
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.layout import Look
 from nfrun.lookback.recorded_run import why

@@ -6,12 +6,11 @@ A list is read from the first and the last line of each run. A run is named by a
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from nfrun.history.work_dir import pipeline_file as pipeline_file
 from nfrun.reports.format_units import format_count
 
 RUNNING, KILLED = "running", "killed"
-_TIME = re.compile(r"\d{8}-\d{6}")
 
 
 @frozen
@@ -35,14 +33,12 @@ class ListedRun:
     """A run in a list: what its first and its last line say.
 
     `status` is `ok`, `failed` or `cancelled`; `running`; or `killed` if it has no end and no process holds the
-    lock of the run. `ending` is None in the last two cases. `at` is when it began, in seconds since 1970, None if that
-    is unknown.
+    lock of the run. `ending` is None in the last two cases.
     """
 
     header: RunHeader
     folder: Path
     status: str
-    at: float | None
     ending: RunEnding | None
 
     @property
@@ -66,11 +62,16 @@ class ListedRun:
         return pipeline_file(self.pipeline)
 
     @property
+    def at(self) -> float:
+        """When it began, in seconds since 1970."""
+        return self.header.at
+
+    @property
     def duration(self) -> float | None:
-        """The seconds that it took, or has taken so far; None if that is not recorded."""
+        """The seconds that it took, or has taken so far; None if it was killed."""
         if self.ending is not None:
-            return self.ending.duration if self.ending.at else None
-        return max(0.0, time.time() - self.at) if self.status == RUNNING and self.at is not None else None
+            return self.ending.duration
+        return max(0.0, time.time() - self.at) if self.status == RUNNING else None
 
 
 def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]:
@@ -86,7 +87,7 @@ def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]
                 under_way = work.runs_under_way()
                 ending = database.ends(id)[1]  # it may have ended before the locks were looked at
             status = ending.status if ending else RUNNING if id in (under_way or ()) else KILLED
-            yield ListedRun(run.header, run.folder, status, run.header.at or _time_of(id), ending)
+            yield ListedRun(run.header, run.folder, status, ending)
 
 
 def run_before(work: WorkDir, run: ListedRun) -> ListedRun | None:
@@ -104,22 +105,10 @@ def run_before(work: WorkDir, run: ListedRun) -> ListedRun | None:
 
 
 def count_nodes(run: ListedRun) -> dict[str, int]:
-    """Return how many nodes ended with each status, by the last line of a run, or else by the lines of its nodes.
-
-    A status is missing where it is not recorded: an older nfrun wrote lines of finished nodes only.
-    """
+    """Return how many nodes ended with each status, by the last line of a run, or else by the lines of its nodes."""
     if run.ending is not None and run.ending.counts:
         return dict(run.ending.counts)
-    none = dict.fromkeys(STATUSES if run.header.at else ("ok", "reused"), 0)
-    return {**none, **Counter(end.status for end in read_journal(run.folder).ends.values())}
-
-
-def _time_of(run_id: str) -> float | None:
-    """Return when a run began, from the time in its id."""
-    with suppress(ValueError):
-        if found := _TIME.search(run_id):
-            return float(calendar.timegm(time.strptime(found[0], "%Y%m%d-%H%M%S")))
-    return None
+    return {**dict.fromkeys(STATUSES, 0), **Counter(end.status for end in read_journal(run.folder).ends.values())}
 
 
 LAST = "last"

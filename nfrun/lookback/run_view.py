@@ -101,7 +101,7 @@ def run_json(run: ListedRun) -> dict[str, Any]:
         "pipeline": run.pipeline,
         "status": run.status,
         "started": iso_time(run.at),
-        "ended": iso_time((run.ending.at if run.ending else 0) or None),
+        "ended": iso_time(run.ending.at if run.ending else None),
         "wall_s": None if run.duration is None else round(run.duration, 6),
         "counts": count_nodes(run),
         "error": (run.ending.error if run.ending else "") or None,
@@ -158,7 +158,7 @@ def head_lines(run: ListedRun, look: Look) -> Iterator[str]:
 def _command(header: RunHeader) -> str:
     if header.command:
         return shlex.join(header.command)
-    return "a Python program" if header.at else NOT_RECORDED
+    return "a Python program"
 
 
 def _end(run: ListedRun) -> str:
@@ -298,7 +298,7 @@ def _attempts(node: RecordedNode) -> str:
 
 def _spent(node: RecordedNode) -> str:
     """Return for what the last attempt took its time, "" if that is not recorded."""
-    times = node.last_times
+    times = node.times
     if times is None or node.status not in ("ok", "failed"):
         return ""
     found = {"queued": times.queued, "waiting for inputs": times.inputs, "working": node.duration}
@@ -312,7 +312,7 @@ def _end_of_node(node: RecordedNode) -> str:
 
 
 def _started(run: ListedRun, node: RecordedNode) -> str:
-    if node.status == "reused" or node.started is None or not run.header.at:
+    if node.status == "reused" or node.started is None:
         return ""
     return f"{local_time(run.header.at + node.started)}, {format_seconds(node.started)} after the run began"
 
@@ -392,7 +392,7 @@ def node_of_run_document(
     run: ListedRun, node: RecordedNode, inputs: Inputs, files: Mapping[str, Path], paths: Mapping[str, Path | None]
 ) -> dict[str, Any]:
     """Return a node as a JSON document. `files` are its logs by stream, `paths` the files of its outputs by id."""
-    times = node.last_times
+    times = node.times
     return {
         "run": run_json(run),
         "node": node.node,

@@ -21,12 +21,10 @@ import forked
 import pyarrow as pa
 import pytest
 from conftest import Here, wait_until
-from xxhash import xxh3_64_hexdigest
 
 import nfrun
 from nfrun.history.database import TIMINGS, Database
 from nfrun.history.work_dir import WorkDir
-from nfrun.system.checksums import file_checksum
 from nfrun.tables.places.host_cache import HostCache
 
 NAP = "nodes:\n  nap: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n"
@@ -490,36 +488,19 @@ def test_a_folder_restored_in_part_gives_the_right_result(folder: Folder, lost: 
     assert found["run"].startswith("3-")
 
 
-def with_checksum(text: str) -> bytes:
-    return f'{text[:-1]}, "check": "{xxh3_64_hexdigest(text.encode())}"}}\n'.encode()
-
-
-def old_journal(folder: Folder, id: str, number: int, status: str = "ok") -> None:
-    """Write a run of an older version, whose node `rows` has run."""
-    run = folder.path / ".nfrun" / "runs" / id
-    run.mkdir(parents=True)
-    started = {"event": "started", "run": id, "pipeline": "p.yaml", "number": number, "version": 1}
-    data = b"not a table"
-    (run / "rows.1.arrow").write_bytes(data)
-    output = {"id": "rows", "rows": 1, "bytes": 8, "schema": "n: int64", "digest": "d", "size": len(data)}
-    output |= {"checksum": file_checksum(run / "rows.1.arrow"), "file": "rows.1.arrow"}
-    finished = {"event": "finished", "node": "rows", "key": "0" * 32, "parts": {"text": "1"}, "wrote": {}}
-    finished |= {"took": 0.5, "reused": False, "cached": True, "outputs": [output]}
-    lines = (started, finished, {"event": "ended", "status": status})
-    (run / "journal.jsonl").write_bytes(b"".join(with_checksum(json.dumps(line)) for line in lines))
-
-
-def test_a_folder_of_an_older_version_is_understood(folder: Folder) -> None:
+def test_runs_of_nfrun_0_1_are_told_and_made_again(folder: Folder) -> None:
     folder.write("p.yaml", ROWS)
-    old_journal(folder, "20260101-000001-aaaaaa", 1)
-    old_journal(folder, "20260101-000000-bbbbbb", 2, status="failed")
+    for id in ("20260101-000001-aaaaaa", "20260101-000000-bbbbbb"):
+        run = folder.path / ".nfrun" / "runs" / id
+        run.mkdir(parents=True)
+        for name in ("journal.jsonl", "rows.1.arrow"):
+            (run / name).write_text("of an older version")
     folder.write(".nfrun/lock", '{"run": "20260101-000000-bbbbbb", "number": 2, "pipeline": "p.yaml"}'.ljust(4096))
-    found = folder.run("p.yaml", "--resume")
-    assert found["run"].startswith("3-")
-    assert found["nodes"]["rows"]["status"] == "ok", "its key is another one"
-    assert "runs/20260101-000001-aaaaaa" in folder.nfrun("clean", "--all", "--dry-run")[0]
-    folder.nfrun("clean", "--all")
-    assert folder.runs() == []
+    _, err = folder.nfrun("run", "p.yaml")
+    assert "history.db is new, and lacks what 2 runs have left: the results are made again" in err
+    assert any(run.startswith("3-") for run in folder.runs())
+    folder.nfrun("clean")
+    assert [run.partition("-")[0] for run in folder.runs()] == ["3"]
 
 
 @pytest.mark.parametrize("name", [".nfrun/locks", ".nfrun/lock", ".nfrun"])

@@ -21,8 +21,8 @@ from nfrun.history.cache.cache_key import CacheKeys, cache_key
 from nfrun.history.cache.cached_attempts import CachedAttempts, Hits, OutdatedResults
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
-from nfrun.history.journal import FinishedOutput, RecordedNode
-from nfrun.history.run_history import FoundOutput, reader_digest
+from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
+from nfrun.history.run_history import FoundOutput
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.checksums import bytes_checksum

@@ -347,7 +347,7 @@ def test_a_database_that_is_gone_is_told_where_runs_have_left_something(trial: T
     trial.file.write_bytes(b"") if is_empty else trial.file.unlink()
     assert trial.answers(read_only=True)[1] == []
     trial.answers()
-    what = f"{trial.file} is gone, which says what 1 run has left: the results are made again"
+    what = f"{trial.file} is new, and lacks what 1 run has left: the results are made again"
     assert trial.told == [what]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded_lines import Line, lines_of
+from recorded_lines import lines_of
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
@@ -82,6 +82,7 @@ def test_ids_of_outputs_are_read_with_their_parts(tmp_path: Path) -> None:
     ids = OutputId("fit@v1.5", "metrics"), OutputId("fit@v1.5")
     folder = WorkDir(tmp_path).make_run_folder(STARTED.run)
     journal = Journal(folder)
+    journal.started(STARTED)
     outputs = tuple(replace(OUTPUT, id=id) for id in ids)
     journal.add(RecordedNode("fit@v1.5", "ok", "k1", {}, outputs, {}))
     journal.close()
@@ -96,26 +97,6 @@ def test_the_lines_of_an_existing_run_are_not_overwritten(tmp_path: Path) -> Non
     with pytest.raises(FileExistsError):
         Journal(folder).started(STARTED)
     assert read_journal(folder).started == STARTED
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        {},
-        {"event": "started"},
-        {"event": "started", "run": "r", "pipeline": "p", "number": 1, "command": 2},
-        {"event": "finished", "node": "a"},
-        {"event": "finished", "outputs": [1]},
-        {"event": "finished", "outputs": None},
-        {"event": ["finished"]},
-        {"event": "unfinished", "node": "a"},
-        {"event": "unfinished", "node": "a", "status": "failed", "failure": {"cause": "bad luck"}},
-        {"event": "ended"},
-    ],
-)
-def test_a_malformed_line_is_ignored(tmp_path: Path, line: Line) -> None:
-    journal = contents_of(tmp_path, [line])
-    assert (journal.started, journal.finished, journal.unfinished, journal.ended) == (None, (), (), "")
 
 
 def test_fields_of_a_newer_nfrun_do_not_lose_a_line(tmp_path: Path) -> None:

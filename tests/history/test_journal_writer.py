@@ -45,6 +45,7 @@ from nfrun.history.journal import (
     JournalContents,
     NodeTimes,
     RecordedNode,
+    RunHeader,
 )
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.pipeline_file.references import parse_reference
@@ -83,6 +84,7 @@ class Trial:
         self.errors: list[Exception] = []
         self.admitted: list[Event] = []
         self.journal = Journal(self.folder)
+        self.journal.started(RunHeader(self.folder.name, "p.yaml", 1))
         self.writer = JournalWriter(self.journal, self.pipeline, self.keys, self.observed_files, reason=reason)
         self.writer.on_error = self.errors.append
 
@@ -156,7 +158,7 @@ def test_a_node_is_recorded_when_its_output_is_published(tmp_path: Path) -> None
         folder=trial.folder,
         started=0.0,
         attempts=1,
-        times=(0,) * 7,
+        times=NodeTimes(0.0, 0.0, 0.0),
     )
 
 
@@ -356,7 +358,7 @@ def test_the_times_of_all_attempts_are_recorded(tmp_path: Path) -> None:
     trial.emit(NodeFinished(4.0, "a", 2, {"a": trial.ref("a")}, 1.0, 0.375, waits, 0.75, 0.0625))
     trial.published("a")
     (finished,) = trial.contents.finished
-    assert finished.last_times == NodeTimes(2.25, 4.0, 0.25, 0.375, 0.375, 0.75, 0.0625)
+    assert finished.times == NodeTimes(2.25, 4.0, 0.25, 0.375, 0.375, 0.75, 0.0625)
     assert finished.earlier == (FailedAttempt(0.5, 1.0, 1.0, 0.5, "ValueError: no"),)
 
 
@@ -381,7 +383,7 @@ def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: 
     trial.emit(*(NodeStarted(0.5, name, 1) for name in (*names, "r")))
     events = [NodeFailed(1.5, name, 1, FAILURE, 1.0) for name in names]
     trial.emit(*events, NodeSkipped(1.5, "s", "n0"), NodeCancelled(1.5, "c", "node 'n0' failed"))
-    times = (500_000, 1_500_000, 0)
+    times = NodeTimes(0.5, 1.5, 0.0)
     failed = [
         RecordedNode(
             name, "failed", failure=FAILURE, attempts=1, started=0.5, duration=1.0, reason=f"why {name}", times=times
@@ -393,7 +395,7 @@ def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: 
     assert list(trial.contents.unfinished) == [*failed, skipped, cancelled]
     trial.emit(NodeCancelled(2.5, "r", "cancelled"), RunFinished(3.0, "failed", cause=Cause.NODE))
     running = trial.contents.unfinished[-1]
-    times = (500_000, 2_500_000, 0)
+    times = NodeTimes(0.5, 2.5, 0.0)
     assert running == RecordedNode(
         "r",
         "cancelled",
@@ -428,7 +430,7 @@ def test_a_result_whose_check_failed_has_a_line_of_its_own_that_is_no_end(tmp_pa
     trial.published("a")
     assert "output_published b" not in trial.reported
     assert (trial.nodes, [end.status for end in trial.contents.unfinished]) == (["a"], ["failed"])
-    lines = lines_of(trial.folder)
+    _, *lines = lines_of(trial.folder)
     assert [(line["event"], line["node"]) for line in lines] == [
         *(("unfinished", "b"), ("finished", "a"), ("refused", "b"))
     ]

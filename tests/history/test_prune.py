@@ -187,7 +187,8 @@ def test_what_belongs_to_a_run_under_way_stays(trial: Trial) -> None:
         plan = trial.plan(budget=0)
         assert (plan.runs, plan.files) == ((), ())
         assert trial.plan(everything=True).runs == (first, mine, again)
-    assert trial.plan(budget=0).files == (running / "a.1.arrow", running / "b.1.arrow.partial")
+    files = mine / "a.1.arrow", running / "a.1.arrow", running / "b.1.arrow.partial"
+    assert {*trial.plan(budget=0).files} == {*files}
 
 
 def test_with_everything_of_a_pipeline_other_runs_stay(trial: Trial) -> None:
@@ -261,7 +262,7 @@ def test_a_table_that_no_journal_names_does_not_push_others_out(trial: Trial) ->
 
 
 def test_runs_without_a_readable_journal_go(trial: Trial) -> None:
-    torn = trial.run("a", journal=False)
+    torn = trial.run("a", journal=False, tables=False)
     none = trial.work.make_run_folder("20260102-000000-abcdef")
     trial.run("a")
     assert trial.pruned() == [f"runs/{torn.name}", f"runs/{none.name}"]

@@ -95,8 +95,8 @@ def test_entries_are_found_by_key_and_by_definition_without_reading_all_others(
     for number, key in enumerate("xyz"):
         trial.run(number, {"a": b"data"}, key=key)
     read: list[str] = []
-    read_node = database.finished_node
-    monkeypatch.setattr(database, "finished_node", lambda line, run: read.append(run.name) or read_node(line, run))
+    read_node = database.node_of
+    monkeypatch.setattr(database, "node_of", lambda line, run: read.append(run.name) or read_node(line, run))
     history = trial.history()
     assert [end.key for end in history.of_key("a", "x")] == ["z", "x"], "the latest one comes with it"
     assert [end.key for end in history.of_key("a", "w")] == ["z"]

@@ -135,17 +135,3 @@ def new_project(folder: Path, here: Here | None = None) -> Project:
     project.write("steps.py", STEPS)
     project.write("trial.yaml", PIPELINE)
     return project
-
-
-def as_older(line: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a line of a journal as nfrun wrote it before it recorded how runs were started and how they failed."""
-    keys = {
-        "started": ("event", "run", "pipeline", "number"),
-        "finished": ("event", "node", "key", "parts", "outputs", "wrote", "took", "reused", "cached"),
-        "ended": ("event", "status"),
-    }
-    own = keys.get(line["event"], ())
-    outputs = ("id", "rows", "bytes", "schema", "digest", "size", "checksum", "file")
-    if "outputs" in line:
-        line["outputs"] = [{key: output[key] for key in outputs} for output in line["outputs"]]
-    return {key: line[key] for key in own} if own else None

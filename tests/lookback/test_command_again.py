@@ -63,7 +63,7 @@ def test_a_selection_by_status_becomes_one_of_what_has_not_finished(
 def listed(folder: Path, *words: str) -> ListedRun:
     run = folder / ".nfrun" / "runs" / "1"
     run.mkdir(parents=True, exist_ok=True)
-    return ListedRun(RunHeader("1", "p.yaml", 1, command=words), run, "ok", 0.0, None)
+    return ListedRun(RunHeader("1", "p.yaml", 1, command=words), run, "ok", None)
 
 
 def test_tables_are_made_again_from_the_folder_where_people_are(

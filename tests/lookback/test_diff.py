@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Here
-from project import BROKEN, Project, as_older, new_project
+from project import BROKEN, Project, new_project
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +141,11 @@ def test_runs_of_a_copied_folder_are_compared(kept: Project, tmp_path: Path) -> 
     assert diffed(kept, "1", "2", "--work", str(tmp_path / "copied")) == diffed(kept, "1", "2")
 
 
-def test_runs_of_an_older_nfrun_and_killed_runs_are_compared(tmp_path: Path, here: Here) -> None:
+def test_runs_that_were_killed_are_compared(tmp_path: Path, here: Here) -> None:
     project = new_project(tmp_path, here)
     project.run()
     project.edit("steps.py", "factor * n", "factor * n + 1")
     project.run()
-    project.rewrite_journal(1, as_older)
     project.rewrite_journal(2, lambda line: line if line["event"] != "ended" and line.get("node") != "told" else None)
     lines = diffed(project, "--data")
     assert lines[:2] == ["trial.yaml run 1 (ok) -> trial.yaml run 2 (killed)", ""]

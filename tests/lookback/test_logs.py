@@ -134,7 +134,7 @@ def test_a_run_is_followed_until_the_node_has_ended(kept: Kept) -> None:
     ]
 
 
-REUSED = {"event": "finished", "node": "a", "reused": True}
+REUSED = {"event": "finished", "node": "a", "status": "reused"}
 
 
 def test_a_reused_node_that_makes_its_table_again_is_followed_until_its_second_end(kept: Kept) -> None:

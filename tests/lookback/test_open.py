@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from conftest import Here
-from project import BROKEN, SOURCE, Project, as_older, new_project
+from project import BROKEN, SOURCE, Project, new_project
 
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.history import database_file
@@ -236,17 +236,6 @@ def test_it_works_while_a_run_holds_the_folder(tmp_path: Path, here: Here) -> No
     assert re.match(
         "nfrun: run 1 has no output 'listed' that has ended in it .it is (killed|running).: it has ", done.stderr
     )
-
-
-def test_tables_of_an_older_nfrun_are_opened(tmp_path: Path, here: Here) -> None:
-    project = new_project(tmp_path, here)
-    project.run()
-    project.rewrite_journal(1, as_older)
-    assert opened(project, "double", "--format", "csv") == CSV
-    project.table(1, "double").unlink()
-    done = project.look("open", "double")
-    again = "to make it again: nfrun run trial.yaml --keep --force double"
-    assert (done.returncode, done.stderr) == (2, f"nfrun: the table of 'double' in run 1 was removed; {again}\n")
 
 
 @pytest.mark.parametrize(

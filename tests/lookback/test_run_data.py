@@ -22,7 +22,7 @@ from recorded_lines import lines_of, rewrite_lines
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.history.database import Database
-from nfrun.history.journal import RecordedNode
+from nfrun.history.journal import FailedAttempt, NodeTimes, RecordedNode
 from nfrun.history.run_plan import Circumstances, read_run_plan, write_run_plan
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.page.recorded_trace import recorded_trace
@@ -117,12 +117,10 @@ def test_a_table_of_which_a_byte_has_changed_is_not_shown(failed_run: Path, tmp_
     assert numbers["gone"].startswith("its table is damaged and is not shown")
 
 
-def test_the_journal_of_an_older_nfrun_and_of_a_killed_run(tmp_path: Path) -> None:
+def test_the_journal_of_a_killed_run(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    kept.add_older(1, "ok", "a", "b")
     kept.add(2, "", nodes=[finished("a", key_inputs={"kind": "sql"}, outputs=(output("a"),), duration=1.0)])
-    older, killed = data(kept.work.path, "1"), data(kept.work.path, "2")
-    assert (older["run"]["status"], [*by_id(older)]) == ("ok", ["a", "b"])
+    killed = data(kept.work.path, "2")
     assert (killed["run"]["status"], by_id(killed)["a"]["kind"]) == ("killed", "sql")
     assert "overhead" not in killed["run"]
 
@@ -146,7 +144,7 @@ def keep_plan(kept: Kept, folder: Path, pipeline: Pipeline) -> None:
 
 def test_a_run_under_way_says_what_it_waits_for(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    at = {"started": 0.0, "duration": 1.0, "attempts": 1, "times": (0, 1_000_000, 0)}
+    at = {"started": 0.0, "duration": 1.0, "attempts": 1, "times": NodeTimes(0.0, 1.0, 0.0)}
     with kept.running(1, at=time.time() - 2, nodes=[finished("a", **at)]) as folder:
         nodes = {name: NodeSpec(name, "sql", "", (), {}, (), needs, {}) for name, needs in (("a", ()), ("b", ("a",)))}
         pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, nodes, {})
@@ -235,9 +233,9 @@ def test_no_secret_of_a_run_is_in_its_page_or_plan(tmp_path: Path, monkeypatch: 
 
 def test_a_node_took_the_time_of_all_its_attempts(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    tried = ((0, 1_000_000, 900_000, 0, "ValueError: no"),)
-    times = (2_000_000, 2_900_000, 0, 0, 0, 0, 0)
-    kept.add(1, nodes=[finished("a", started=0.0, duration=0.9, attempts=2, times=times, failed=tried)])
+    tried = (FailedAttempt(0.0, 1.0, 0.9, 0.0, "ValueError: no"),)
+    times = NodeTimes(2.0, 2.9, 0.0)
+    kept.add(1, nodes=[finished("a", started=0.0, duration=0.9, attempts=2, times=times, earlier=tried)])
     found = by_id(data(kept.work.path))["a"]
     assert (found["duration"], found["started"], found["ended"]) == (1.9, 0.0, 2.9)
     path = data(kept.work.path)["run"]["critical_path"]
@@ -252,8 +250,8 @@ def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp
     kept = Kept(tmp_path)
     starts = {"a": 0.0, "b": 0.0, "on_fail": 3.0, "end": 4.0}
     ends = [
-        finished(name, times=(int(at * 1e6), int(at * 1e6) + length, 0), started=at, duration=length / 1e6, attempts=1)
-        for (name, at), length in zip(starts.items(), (2_000_000, 3_000_000, 1_000_000, 1_000_000), strict=True)
+        finished(name, times=NodeTimes(at, at + length, 0.0), started=at, duration=length, attempts=1)
+        for (name, at), length in zip(starts.items(), (2.0, 3.0, 1.0, 1.0), strict=True)
     ]
     folder = kept.add(1, "ok", nodes=ends, duration=5.0, counts={"ok": 4})
     nodes = {name: NodeSpec(name, "sql", "", (), {}, (), (), {}) for name in ("a", "b")}
@@ -279,8 +277,8 @@ def test_nodes_that_run_last_wait_for_all_others_and_disabled_ones_are_shown(tmp
 def test_what_nfrun_itself_cost_in_a_sentence(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     ends = [
-        finished("a", times=(500_000, 1_500_000, 0), started=0.5, duration=1.0, attempts=1),
-        finished("b", times=(1_250_000, 1_750_000, 0), started=1.25, duration=0.5, attempts=1),
+        finished("a", times=NodeTimes(0.5, 1.5, 0.0), started=0.5, duration=1.0, attempts=1),
+        finished("b", times=NodeTimes(1.25, 1.75, 0.0), started=1.25, duration=0.5, attempts=1),
     ]
     kept.add(1, nodes=ends)
     cost = data(kept.work.path)["run"]["overhead"]

@@ -68,7 +68,7 @@ def difference(*nodes: RecordedNode) -> RunDiff:
 
 def listed(contents: JournalContents) -> ListedRun:
     assert contents.started
-    return ListedRun(contents.started, contents.folder, contents.ended, contents.started.at, contents.ending)
+    return ListedRun(contents.started, contents.folder, contents.ended, contents.ending)
 
 
 def shown(diff: RunDiff, **options: Any) -> list[str]:

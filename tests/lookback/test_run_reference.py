@@ -14,10 +14,10 @@ from nfrun.lookback.run_reference import find_run, find_running
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Kept:
-    """Runs 3 to 9 without 6: of two pipelines, and with all ends. Runs 3 and 4 are of an older nfrun."""
+    """Runs 3 to 9 without 6: of two pipelines, and with all ends. Runs 3 and 4 began at once."""
     kept = Kept(tmp_path)
-    kept.add_older(3, "ok", id="20260101-000000-ffffff")
-    kept.add_older(4, "ok", id="20260101-000000-aaaaaa")
+    kept.add(3, "ok", id="20260101-000000-ffffff")
+    kept.add(4, "ok", id="20260101-000000-aaaaaa")
     kept.add(5, "ok")
     kept.add(7, "failed")
     kept.add(8, "ok", pipeline="q.yaml")

@@ -41,16 +41,12 @@ def test_there_is_a_line_for_each_run_the_newest_first(here: Here, tmp_path: Pat
     ]
 
 
-def test_killed_and_running_runs_and_those_of_an_older_nfrun_say_so(here: Here, tmp_path: Path, kept: Kept) -> None:
-    kept.add_older(1, "failed", "a", "b")
+def test_killed_and_running_runs_say_so(here: Here, tmp_path: Path, kept: Kept) -> None:
     kept.add(2, "", nodes=[finished("a"), finished("b", reused=True), RecordedNode("c", "failed")])
     with kept.running(3, at=time.time()):
         found = lines(here, tmp_path)
-    assert [line.split()[3] for line in found[1:]] == ["running", "killed", "failed"]
-    assert [line.split()[3:] for line in found[2:]] == [
-        ["killed", "1", "1", "1", "-"],
-        ["failed", "2", "0", "-", "-"],
-    ]
+    assert [line.split()[3] for line in found[1:]] == ["running", "killed"]
+    assert found[2].split()[3:] == ["killed", "1", "1", "1", "-"]
 
 
 def test_a_node_whose_table_was_made_again_is_counted_once(here: Here, tmp_path: Path, kept: Kept) -> None:
@@ -127,10 +123,3 @@ def test_json_is_one_document(here: Here, tmp_path: Path, kept: Kept) -> None:
     killed = {"run": "2-20231114-221320", "status": "killed", "ended": None, "wall_s": None}
     assert document["runs"][0].items() >= {**killed, "changed_params": {"day": 2}}.items()
     assert len(json.loads(here(tmp_path, "runs", "--json", "-n", "1").stdout)["runs"]) == 1
-
-
-def test_json_of_an_older_run_has_null_for_what_is_not_recorded(here: Here, tmp_path: Path, kept: Kept) -> None:
-    kept.add_older(3, "failed", "a")
-    (run,) = json.loads(here(tmp_path, "runs", "--json").stdout)["runs"]
-    assert (run["number"], run["started"], run["counts"]) == (3, "2023-10-01T08:00:00Z", {"ok": 1, "reused": 0})
-    assert (run["ended"], run["wall_s"], run["params"]) == (None, None, {})

@@ -13,7 +13,7 @@ from conftest import Here
 from kept_runs import Kept, failure, finished, output
 
 from nfrun.core.events import Frame
-from nfrun.history.journal import RecordedNode
+from nfrun.history.journal import FailedAttempt, NodeTimes, RecordedNode
 from nfrun.lookback.run_view import node_json
 from nfrun.tables.ipc import write_file
 
@@ -141,25 +141,6 @@ def test_all_failures_are_listed(here: Here, tmp_path: Path) -> None:
     assert "\n… and 10 more nodes: 'nfrun show --all' lists all\n" in text
     assert len(re.findall(r"^n\d+ +failed", text, re.MULTILINE)) == 50
     assert len(re.findall(r"^n\d+ +failed", shown(here, tmp_path, "--all"), re.MULTILINE)) == 60
-
-
-def test_a_run_of_an_older_nfrun_shows_what_is_recorded(here: Here, tmp_path: Path) -> None:
-    Kept(tmp_path).add_older(7, "failed", "a")
-    assert (
-        shown(here, tmp_path)
-        == """\
-run 7 of p.yaml: failed, 1 ran
-  started   2023-10-01 08:00:00
-  host      -
-  command   -
-  versions  -
-  folder    HERE/.nfrun/runs/20231001-080000-abcdef
-
-node  status    time  rows  why it ran
-a     ok      1.50 s     -
-"""
-    )
-    assert shown(here, tmp_path, "a") == "node 'a' in run 7: ran, 1.50 s\n  why it ran  -\n  attempts    1\n"
 
 
 def test_a_run_that_was_killed_and_one_under_way_say_so(here: Here, tmp_path: Path) -> None:
@@ -319,8 +300,8 @@ def test_a_node_without_an_end_in_a_killed_run_was_under_way_if_it_has_logs(
 
 
 def test_a_node_took_as_long_as_all_its_attempts() -> None:
-    failed = ((500_000, 1_500_000, 200_000, 0, "no"), (1_700_000, 1_950_000, 200_000, 0, "no"))
-    assert node_json(RecordedNode("a", "ok", duration=2.0, failed=failed))["took_s"] == 3.25
+    tried = (FailedAttempt(0.5, 1.5, 0.2, 0.0, "no"), FailedAttempt(1.7, 1.95, 0.2, 0.0, "no"))
+    assert node_json(RecordedNode("a", "ok", duration=2.0, earlier=tried))["took_s"] == 3.25
 
 
 def test_json_of_a_run_has_all_its_nodes(here: Here, tmp_path: Path, kept: Kept) -> None:
@@ -393,9 +374,9 @@ def test_a_real_run_with_many_failures_is_shown_as_it_was(
 
 def test_what_the_time_of_a_node_was_spent_on(here: Here, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    times = (2_000_000, 3_500_000, 250_000, 100_000, 200_000, 900_000, 0)
-    tried = ((0, 500_000, 1_000_000, 0, "ValueError: no"),)
-    ran = {"started": 0.0, "duration": 1.2, "attempts": 2, "times": times, "failed": tried}
+    times = NodeTimes(2.0, 3.5, 0.25, 0.1, 0.2, 0.9)
+    tried = (FailedAttempt(0.0, 0.5, 1.0, 0.0, "ValueError: no"),)
+    ran = {"started": 0.0, "duration": 1.2, "attempts": 2, "times": times, "earlier": tried}
     kept.add(1, nodes=[finished("a", **ran, memory=12_000_000, worker="tcp://one:1")])
     shown = here(tmp_path, "show", "a").stdout
     assert "  attempts    2\n              500 ms: ValueError: no\n" in shown

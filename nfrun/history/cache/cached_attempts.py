@@ -47,8 +47,8 @@ from nfrun.history.cache.reuse_decision import (
     miss_reason,
     usable_entries,
 )
-from nfrun.history.journal import FinishedOutput, RecordedNode
-from nfrun.history.run_history import FoundOutput, RunHistory, reader_digest, table_path
+from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
+from nfrun.history.run_history import FoundOutput, RunHistory, table_path
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs, failure_without
 from nfrun.nodes.folders import folder_of

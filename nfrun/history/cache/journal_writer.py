@@ -41,12 +41,10 @@ from nfrun.history.journal import (
     RUNS_LAST,
     FailedAttempt,
     FinishedOutput,
+    NodeTimes,
     RecordedNode,
-    line_of_attempt,
-    line_of_end,
-    line_of_times,
+    reader_digest,
 )
-from nfrun.history.run_history import reader_digest
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
@@ -407,7 +405,7 @@ class AttemptTimes:
     def __init__(self) -> None:
         # When the first and the last attempt started, the number of the last, and how long that was queued.
         self._starts: dict[str, tuple[float, float, int, float]] = {}
-        self._failed: dict[str, list[tuple[int, int, int, int, str]]] = {}
+        self._failed: dict[str, list[FailedAttempt]] = {}
 
     def note(self, event: Event) -> None:
         """Note that an attempt starts, or that it failed and another one follows."""
@@ -416,8 +414,9 @@ class AttemptTimes:
             self._starts[event.node] = known[0] if known else event.at, event.at, event.attempt, event.queue_wait
         elif isinstance(event, NodeRetrying):
             _, started, _, queued = self._starts[event.node]
-            failed = FailedAttempt(started, event.at, event.delay, queued, event.failure.error)
-            self._failed.setdefault(event.node, []).append(line_of_attempt(failed))
+            started, at, delay, queued = _rounded(started, event.at, event.delay, queued)
+            failed = FailedAttempt(started, at, delay, queued, event.failure.error)
+            self._failed.setdefault(event.node, []).append(failed)
 
     def forget(self, node: str) -> None:
         """Forget a node that runs again, since its table is to be made again."""
@@ -429,18 +428,23 @@ class AttemptTimes:
         return self._starts.pop(node, (0.0,))[0]
 
     def finished(self, end: NodeFinished) -> dict[str, Any]:
-        """Return the fields `started`, `times` and `failed` of the line of a node that has finished."""
-        first, last, _, queued = self._starts.pop(end.node, (0.0, 0.0, 0, 0.0))
-        failed = tuple(self._failed.pop(end.node)) if end.node in self._failed else ()
-        return {"started": first, "times": line_of_times(last, queued, end), "failed": failed}
+        """Return the fields `started`, `times` and `earlier` of the line of a node that has finished."""
+        waits = sum(end.input_waits.values()), end.publish_wait, end.cpu, end.gil_wait
+        self._starts.setdefault(end.node, (0.0, 0.0, 0, 0.0))
+        return self.unfinished(end.node, end.at, *waits)[2]
 
-    def unfinished(self, node: str, at: float) -> tuple[int, float, dict[str, Any]]:
+    def unfinished(self, node: str, at: float, *waits: float) -> tuple[int, float, dict[str, Any]]:
         """Return the attempts at a node that did not finish, the seconds of the last one, and the same fields."""
         if node not in self._starts:
             return 0, 0.0, {}
         first, last, attempts, queued = self._starts.pop(node)
-        failed = tuple(self._failed.pop(node, ()))
-        return attempts, at - last, {"started": first, "times": line_of_end(last, queued, at), "failed": failed}
+        times = NodeTimes(*_rounded(last, at, queued, *waits))
+        return attempts, at - last, {"started": first, "times": times, "earlier": tuple(self._failed.pop(node, ()))}
+
+
+def _rounded(*seconds: float) -> list[float]:
+    """Return times with whole microseconds: fractions of these are long in a line, and mean nothing."""
+    return [round(time, 6) for time in seconds]
 
 
 def reused_node(used: RecordedNode, spec: NodeSpec, started: float, checks: tuple[CheckResult, ...]) -> RecordedNode:
@@ -455,8 +459,8 @@ def reused_node(used: RecordedNode, spec: NodeSpec, started: float, checks: tupl
         of=spec.of,
         cell=spec.cell,
         checks=checks,
-        times=(),
-        failed=(),
+        times=None,
+        earlier=(),
         memory=0,
         worker="",
     )

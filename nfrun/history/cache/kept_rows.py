@@ -25,9 +25,9 @@ from nfrun.core.values import replace
 from nfrun.history.cache.cache_key import CacheKeys, KeyInputs, input_digest, with_files
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
-from nfrun.history.journal import FinishedOutput
+from nfrun.history.journal import FinishedOutput, reader_digest
 from nfrun.history.kept_tables import FolderUse, mark_used
-from nfrun.history.run_history import reader_digest, table_path
+from nfrun.history.run_history import table_path
 from nfrun.history.work_dir import run_number
 from nfrun.rows.stream_files import READS, files_read, write_reads
 from nfrun.system.checksums import text_checksum

@@ -23,8 +23,8 @@ from nfrun.history.cache.change_text import changes, files_as_inputs
 from nfrun.history.cache.check_keys import checks_to_make, has_new_checks, refusal
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.database import definition_of
-from nfrun.history.journal import RecordedNode
-from nfrun.history.run_history import RunHistory, reader_digest
+from nfrun.history.journal import RecordedNode, reader_digest
+from nfrun.history.run_history import RunHistory
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import LAYOUT, shown_name

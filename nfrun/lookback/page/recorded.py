@@ -128,7 +128,7 @@ def _attempts_of(node: RecordedNode) -> tuple[Attempt, ...]:
         return ()
     times = [NodeTimes(each.started, each.ended, each.queued) for each in node.earlier]
     failed = [Attempt(t, t.ended - t.started, each.error) for t, each in zip(times, node.earlier, strict=True)]
-    last = node.last_times or NodeTimes(node.started, node.started + node.duration, 0.0)
+    last = node.times or NodeTimes(node.started, node.started + node.duration, 0.0)
     return (*failed, Attempt(last, node.duration, node.failure.error if node.failure else ""))
 
 

@@ -223,7 +223,7 @@ def _times(found: Recorded, name: str) -> dict[str, Any]:
         shown["worker"] = node.worker
     queued = [("queued", times.started - times.queued, times.started)] if times.queued > 0 else []
     shown["phases"] = [[phase, round(a, 6), round(b, 6)] for phase, a, b in (*queued, *last.phases)]
-    if node.failed or node.attempts > 1:
+    if node.earlier or node.attempts > 1:
         earlier = [_attempt(attempt) for attempt in attempts[:-1]] or [{}] * (node.attempts - 1)
         shown["attempts"] = [*earlier, _attempt(last)]
     return shown

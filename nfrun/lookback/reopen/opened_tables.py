@@ -18,8 +18,8 @@ from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import TABLE, NodeSpec, OutputId, Pipeline, form_of
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.database import Database
-from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode
-from nfrun.history.run_history import is_intact, reader_digest, table_path
+from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode, reader_digest
+from nfrun.history.run_history import is_intact, table_path
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import which_cell
