@@ -25,7 +25,7 @@ from xxhash import xxh3_64_intdigest
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NOT_SELECTED
 from nfrun.core.text import format_count
-from nfrun.core.values import frozen, replace
+from nfrun.core.values import frozen
 from nfrun.history.database_file import VERSION, DatabaseFile, identity, sql_text
 from nfrun.history.journal import (
     ENDED,
@@ -99,27 +99,25 @@ _CHECKPOINT_SECONDS = 1.0  # a copy that lacks the WAL lacks no more
 
 
 @frozen
-class ListedTable:
-    """The file `file` of a table, which the run `run` has made. The other fields are of the last run that used it.
+class KeptTable:
+    """A table that is kept, in one file.
 
-    If the table is in a place that machines share, `run` is the address of the place, and `file` the name there.
-
-    `content` is its reader digest, `seconds` its share of the time that its node took, and `number` that of the run.
-    `cached`: its node had `cache: true`. `needed`: the pipeline shows it in its last run or in its last good one, or a
-    node that did not finish in its last run reads it or has made it.
+    `size` is that of the file in bytes, and `seconds` is how long it takes to make the table again. `last_used` is the
+    number of the last run that has it as an output. A table that `is_protected` is never removed. `result` is the cache
+    key and the output id under which it is found, None if no journal names it.
     """
 
-    run: str
-    file: str
-    pipeline: str
-    output: str
-    key: str
-    content: str
+    path: Path
     size: int
     seconds: float
-    number: int
-    cached: bool
-    needed: bool
+    last_used: int
+    is_protected: bool = False
+    result: tuple[str, str] | None = None
+
+    @property
+    def seconds_per_byte(self) -> float:
+        """The seconds in which a byte of the table is made again."""
+        return self.seconds / max(1, self.size)
 
 
 @frozen
@@ -277,16 +275,35 @@ class Database(DatabaseFile):
         ((total,),) = self._rows("select coalesce(sum(size), 0) from tables where not instr(home, ':')")
         return int(total)
 
-    def tables(self) -> list[tuple[Path, ListedTable]]:
-        """Return the tables that are there, with their paths, those first that the last run used."""
-        found = self._listed("not instr(home, ':')")
-        names = {run: names_in(self._folder(run)) for run in {table.run for table in found}}
-        return [(self._folder(table.run) / table.file, table) for table in found if table.file in names[table.run]]
+    def tables(self, busy: Collection[str] = ()) -> list[KeptTable]:
+        """Return the tables that are there, those first that the last run used.
 
-    def stored_tables(self) -> list[ListedTable]:
-        """Return the tables that lines name in places which machines share. They need not be there."""
+        Protected are the outputs that a pipeline shows, of its last run and of its last run that ended with `ok`; what
+        the nodes read that did not finish in its last run, and what those of them gave that failed a check; tables of
+        nodes with `cache: true`, for each cache key those of the last run that has them; and all tables that runs of
+        the `busy` pipelines use. A table that a later run has made again costs nothing to remove.
+        """
+        names: dict[str, set[str]] = {}
+
+        def path_of(home: str, file: str) -> Path | None:
+            if home not in names:
+                names[home] = names_in(self._folder(home))
+            return self._folder(home) / file if file in names[home] else None
+
+        return self._kept("not instr(home, ':')", path_of, busy)
+
+    def stored_tables(self, place: str, names: Collection[str]) -> list[KeptTable]:
+        """Return the tables among the `names` in a place that machines share, each with its name there as its path."""
         run = self._folder("any")
-        return [replace(table, run=present_address(table.run, run)) for table in self._listed("instr(home, ':')")]
+
+        def path_of(home: str, file: str) -> Path | None:
+            return Path(file) if file in names and present_address(home, run) == place else None
+
+        return self._kept("instr(home, ':')", path_of)
+
+    def stored_results(self) -> set[tuple[str, str]]:
+        """Return the cache keys and output ids of the tables that lines name in places which machines share."""
+        return {*self._rows("select key, output from tables where instr(home, ':')")}
 
     def forget_tables(self, paths: Iterable[Path]) -> None:
         """Forget tables whose files have been removed."""
@@ -294,17 +311,28 @@ class Database(DatabaseFile):
             names = ((path.parent.name, path.name) for path in paths)
             db.executemany("delete from tables where home = ? and file = ?", names)
 
-    def _listed(self, condition: str) -> list[ListedTable]:
+    def _kept(
+        self, condition: str, path_of: Callable[[str, str], Path | None], busy: Collection[str] = ()
+    ) -> list[KeptTable]:
         needed = self._needed()
         columns = "home, file, pipeline, output, key, content, size, seconds, cast(number as integer), cached, shown"
         order = "order by number desc, home, file"
-        listed = []
-        for *values, number, cached, shown in self._rows(f"select {columns} from tables where {condition} {order}"):
-            home, file, pipeline, output, *_ = values
+        found: list[KeptTable] = []
+        is_cached: dict[tuple[str, str], bool] = {}  # whether a node has `cache: true`, by what its last run says
+        pinned: set[tuple[str, ...]] = set()
+        contents: set[tuple[str, ...]] = set()
+        for row in self._rows(f"select {columns} from tables where {condition} {order}"):
+            home, file, pipeline, output, key, content, size, seconds, number, cached, shown = row
+            if (path := path_of(home, file)) is None:
+                continue
             last, read, of_last_ok = needed.get(pipeline, (0, (), ()))
-            is_needed = (number >= last and (shown or output in read)) or (home, file) in of_last_ok
-            listed.append(ListedTable(*[*values, number, bool(cached), bool(is_needed)]))
-        return listed
+            protected = pipeline in busy or (number >= last and (shown or output in read)) or (home, file) in of_last_ok
+            if is_cached.setdefault((pipeline, output), cached) and cached:
+                protected |= _is_first(pinned, (pipeline, output, key))
+            is_only = _is_first(contents, (pipeline, key, output, content))
+            result = (key, output) if output else None
+            found.append(KeptTable(path, size, seconds if is_only else 0.0, number, bool(protected), result))
+        return found
 
     def _needed(self) -> dict[str, tuple[int, Collection[str], Collection[tuple[str, str]]]]:
         """Return by pipeline the number of its last run, what nodes read that did not finish there, and what it shows.
@@ -519,6 +547,13 @@ def _place_and_name(address: str) -> tuple[str, str]:
         return place_and_name(address)
     except PlaceError:
         return "", ""
+
+
+def _is_first(seen: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:
+    """Add the key, and return whether it is new."""
+    is_new = key not in seen
+    seen.add(key)
+    return is_new
 
 
 def definition_of(key_inputs: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from nfrun.history.cache.cache_key import FOR_EFFECT
 from nfrun.history.cache.reuse_decision import NEVER_FINISHED, NO_CACHE
 from nfrun.history.database import DATABASE, Database
 from nfrun.history.journal import JournalContents
-from nfrun.history.kept_tables import budget_of, kept_tables
+from nfrun.history.kept_tables import budget_of
 from nfrun.history.work_dir import (
     SCRATCH,
     WorkDir,
@@ -242,7 +242,7 @@ def _tables(work: WorkDir, budget: int | None) -> HealthCheck:
     """Return what tables take of their budget: over it they are removed, and are made again where they are needed."""
     try:
         with closing(Database(work)) as database:
-            tables = kept_tables(database)
+            tables = database.tables()
     except HandoffError as error:
         return HealthCheck("tables", PROBLEM, *_parted(str(error)))
     most, size = budget_of(work.path, tables, budget), sum(table.size for table in tables)

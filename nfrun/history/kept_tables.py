@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen, replace
-from nfrun.history.database import Database, ListedTable
+from nfrun.history.database import Database, KeptTable
 from nfrun.history.work_dir import INPUTS, WorkDir
 from nfrun.rows.stream_files import streams_in
 from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file, remove
@@ -35,29 +35,16 @@ MAP = "map"
 _USED = ".used"
 
 
-def kept_tables(database: Database, busy: Collection[str] = ()) -> list[KeptTable]:
-    """Return the tables that runs have left.
-
-    Protected are the outputs that a pipeline shows, of its last run and of its last run that ended with `ok`; what the
-    nodes read that did not finish in its last run, and what those of them gave that failed a check; tables of nodes
-    with `cache: true`, for each cache key those of the last run that has them; and all tables that runs of the `busy`
-    pipelines use. A table that a later run has made again costs nothing to remove, and neither does one that no journal
-    names.
-    """
-    return _kept(database.tables(), busy)
-
-
 def kept_in_place(database: Database, place: Place, *, now: float | None = None) -> list[KeptTable]:
-    """Return what is in a place that machines share, under the names there, with the protection of `kept_tables`.
+    """Return what is in a place that machines share, under the names there, with the protection of `Database.tables`.
 
     What no journal names costs nothing to remove: code, and copies of local outputs. With `now`, in seconds since 1970,
     it is protected for an hour after it was put. Raises PlaceError.
     """
     there = {found.name: found for found in place.names()}
-    named = [table for table in database.stored_tables() if table.run == place.uri and table.file in there]
-    sized = [(Path(table.file), replace(table, size=there[table.file].size)) for table in named]
-    others = there.keys() - {table.file for table in named}
-    kept = _kept(sized, ())
+    named = database.stored_tables(place.uri, there)
+    kept = [replace(table, size=there[str(table.path)].size) for table in named]
+    others = there.keys() - {str(table.path) for table in named}
     for name in sorted(others):
         is_new = now is not None and now - there[name].modified < _NEW_SECONDS
         kept.append(KeptTable(Path(name), there[name].size, 0.0, 0, is_new))
@@ -82,22 +69,6 @@ def remove_stored_over_budget(place: Place, database: Database, budget: int | No
     kept = kept_in_place(database, place, now=time.time())
     removed = tables_to_remove(kept, budget_of_place(place, kept, budget))
     place.remove([str(table.path) for table in removed])
-
-
-def _kept(tables: Iterable[tuple[Path, ListedTable]], busy: Collection[str]) -> list[KeptTable]:
-    found = []
-    cached: dict[tuple[str, str], bool] = {}  # whether a node has `cache: true`, by what its last run says
-    pinned: set[tuple[str, ...]] = set()
-    contents: set[tuple[str, ...]] = set()
-    for path, table in tables:
-        protected = table.needed or table.pipeline in busy
-        if cached.setdefault((table.pipeline, table.output), table.cached) and table.cached:
-            protected |= _is_first(pinned, (table.pipeline, table.output, table.key))
-        is_only = _is_first(contents, (table.pipeline, table.key, table.output, table.content))
-        result = (table.key, table.output) if table.output else None
-        seconds = table.seconds if is_only else 0.0
-        found.append(KeptTable(path, table.size, seconds, table.number, protected, result))
-    return found
 
 
 def may_be_over_budget(work: Path, database: Database, budget: int | None) -> bool:
@@ -132,35 +103,6 @@ def remove_over_budget(database: Database, tables: Sequence[KeptTable], budget: 
         remove(table.path)
     database.forget_tables(table.path for table in removed)
     return kept - sum(table.size for table in removed), budget
-
-
-def _is_first(seen: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:
-    """Add the key, and return whether it is new."""
-    is_new = key not in seen
-    seen.add(key)
-    return is_new
-
-
-@frozen
-class KeptTable:
-    """A table that is kept, in one file.
-
-    `size` is that of the file in bytes, and `seconds` is how long it takes to make the table again. `last_used` is the
-    number of the last run that has it as an output. A table that `is_protected` is never removed. `result` is the cache
-    key and the output id under which it is found, None if no journal names it.
-    """
-
-    path: Path
-    size: int
-    seconds: float
-    last_used: int
-    is_protected: bool = False
-    result: tuple[str, str] | None = None
-
-    @property
-    def seconds_per_byte(self) -> float:
-        """The seconds in which a byte of the table is made again."""
-        return self.seconds / max(1, self.size)
 
 
 def tables_to_remove(tables: Iterable[KeptTable], budget: int) -> list[KeptTable]:

@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
-from nfrun.history.database import Database
+from nfrun.history.database import Database, KeptTable
 from nfrun.history.journal import JournalContents, RecordedNode, RunHeader, present_address, reader_digest
 from nfrun.history.kept_tables import (
-    KeptTable,
     budget_of,
     budget_of_place,
     folder_uses,
     kept_in_place,
     kept_streams,
-    kept_tables,
     leftovers,
     map_folders,
     paths_in,
@@ -100,10 +98,9 @@ def plan_prune(
     folders = [*dict.fromkeys([*work.run_folders(), *headers])]  # some have only one of the two
     needs_lines = not everything or work.has_store()
     journals = [database.contents(folder.name) for folder in folders] if needs_lines else []
-    tables, removed, places = _over_budget(database, journals, budget, everything=everything, on_error=on_error)
     if not everything:
-        results = {result for place in places for result in place.results}
-        needed = _needed(journals, tables, removed, results)
+        tables, removed = _over_budget(database, budget)
+        needed = _needed(journals, tables, removed, database.stored_results())
         of_maps = _streams_to_remove(work, {table.path for table in removed})
     else:
         of_others = {folder for folder in folders if folder not in headers or headers[folder].pipeline != pipeline}
@@ -113,7 +110,8 @@ def plan_prune(
     runs = tuple(folder for folder in folders if folder not in needed)
     kept = [journal for journal in journals if journal.folder in needed]
     only = journals if under_way or pipeline is not None else None
-    stored = plan_places(places, kept, only)
+    of_places = _NO_LIMIT if everything else budget
+    stored = plan_places(database, journals, kept, budget=of_places, only=only, on_error=on_error)
     files = [
         path
         for folder, names in needed.items()
@@ -134,34 +132,13 @@ def _unused_inputs(work: WorkDir, runs: Iterable[RunHeader]) -> list[Path]:
     return [path for path in paths_in(work.path / INPUTS) if path.name not in used]
 
 
-def _over_budget(
-    database: Database,
-    journals: Sequence[JournalContents],
-    budget: int | None,
-    *,
-    everything: bool,
-    on_error: Callable[[OSError], object] | None,
-) -> tuple[list[KeptTable], set[KeptTable], list[PlaceContents]]:
-    """Return the tables that journals name, and which of them and of the streams are over the budget.
-
-    The last is what is in places that machines share. With `everything`, budgets do not matter.
-    """
-
-    def unreachable(error: OSError) -> None:
-        if on_error is None:
-            raise error
-        on_error(error)
-
-    work, of_places = database.work, _NO_LIMIT if everything else budget
-    has_store = work.has_store()
-    places = list_places(database, journals, budget=of_places, on_error=unreachable) if has_store else []
-    if everything:
-        return [], set(), places
-    last_runs = database.last_runs()
+def _over_budget(database: Database, budget: int | None) -> tuple[list[KeptTable], set[KeptTable]]:
+    """Return the tables that journals name, and which of them and of the streams are over the budget."""
+    work, last_runs = database.work, database.last_runs()
     busy = [name for name in last_runs if work.is_running(name)]
-    tables = [table for table in kept_tables(database, busy) if table.result is not None]
+    tables = [table for table in database.tables(busy) if table.result is not None]
     both = [*tables, *kept_streams(work.path, last_runs, busy)]
-    return tables, set(tables_to_remove(both, budget_of(work.path, both, budget))), places
+    return tables, set(tables_to_remove(both, budget_of(work.path, both, budget)))
 
 
 def _streams_to_remove(work: WorkDir, removed: Collection[Path]) -> list[Path]:
@@ -195,7 +172,7 @@ def _needed(
 ) -> dict[Path, Collection[str] | None]:
     """Return the names of the needed files by folder of a run that stays, None for all files of the folder.
 
-    `stored` are the cache keys and ids of the outputs that stay in places.
+    `stored` are the cache keys and ids of the outputs that places may have.
     """
     needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}
@@ -279,58 +256,43 @@ class StoredPlan:
             self.place.remove(self.names)
 
 
-@frozen
-class PlaceContents:
-    """A place with all that is in it. `over_budget` are those outputs that are to be removed for its budget."""
-
-    place: Place
-    there: tuple[KeptTable, ...]
-    over_budget: frozenset[KeptTable] = frozenset()
-
-    @property
-    def results(self) -> set[tuple[str, str]]:
-        """The cache keys and output ids of what stays."""
-        return {table.result for table in self.there if table.result is not None and table not in self.over_budget}
-
-    def plan(self, kept: Collection[str], named: Collection[str] | None = None) -> StoredPlan:
-        """Return what can be removed if journals that stay name these addresses.
-
-        `named` are the addresses of which something can be removed at all, None for everything.
-        """
-        removed = []
-        for table in self.there:
-            address = address_of(self.place.uri, str(table.path))
-            is_needed = address in kept and table not in self.over_budget
-            if not is_needed and (named is None or address in named):
-                removed.append(table)
-        size, names = sum(table.size for table in removed), tuple(str(table.path) for table in removed)
-        return StoredPlan(self.place, names, size, is_all=bool(names) and len(removed) == len(self.there))
-
-
-def list_places(
+def plan_places(
     database: Database,
-    journals: Iterable[JournalContents],
+    journals: Collection[JournalContents],
+    kept: Iterable[JournalContents],
     *,
     budget: int | None,
-    on_error: Callable[[PlaceError], object],
-) -> list[PlaceContents]:
-    """Return the places that belong to the work folder, with what is in them. `budget` is that of `budget_of_place`.
+    only: Iterable[JournalContents] | None,
+    on_error: Callable[[OSError], object] | None,
+) -> tuple[StoredPlan, ...]:
+    """Return what can be removed from the places that `journals` name, if the journals `kept` stay.
 
-    Calls `on_error(error)` for one that cannot be listed, which is left out.
+    `budget` is that of `budget_of_place`. With `only`, what these journals name can be removed, and no code or copy of
+    a local output. Calls `on_error(error)` for a place that cannot be listed, or raises the error without it.
     """
     from nfrun.tables.places.folder import open_place
 
-    found = []
-    for address in places_of(database.work, journals):
+    needed, named = stored_by(kept), None if only is None else stored_by(only)
+    plans = []
+    for uri in places_of(database.work, journals):
         try:
-            place = open_place(address)
+            place = open_place(uri)
             there = kept_in_place(database, place)
         except PlaceError as error:
+            if on_error is None:
+                raise
             on_error(error)
             continue
-        over_budget = frozenset(tables_to_remove(there, budget_of_place(place, there, budget)))
-        found.append(PlaceContents(place, tuple(there), over_budget))
-    return found
+        over_budget = set(tables_to_remove(there, budget_of_place(place, there, budget)))
+        removed = []
+        for table in there:
+            address = address_of(place.uri, str(table.path))
+            if (address not in needed or table in over_budget) and (named is None or address in named):
+                removed.append(table)
+        if removed:
+            names, size = tuple(str(table.path) for table in removed), sum(table.size for table in removed)
+            plans.append(StoredPlan(place, names, size, is_all=len(removed) == len(there)))
+    return tuple(plans)
 
 
 def places_of(work: WorkDir, journals: Iterable[JournalContents]) -> list[str]:
@@ -348,15 +310,3 @@ def places_of(work: WorkDir, journals: Iterable[JournalContents]) -> list[str]:
 def stored_by(journals: Iterable[JournalContents]) -> set[str]:
     """Return the addresses of the outputs that journals name."""
     return {output.stored for run in journals for end in run.finished for output in end.outputs if output.stored}
-
-
-def plan_places(
-    contents: Sequence[PlaceContents], kept: Iterable[JournalContents], removable: Iterable[JournalContents] | None
-) -> tuple[StoredPlan, ...]:
-    """Return what can be removed from places if the journals `kept` stay.
-
-    With `removable`, only what these journals name can be removed, and no code or copy of a local output.
-    """
-    needed, named = stored_by(kept), None if removable is None else stored_by(removable)
-    plans = [each.plan(needed, named) for each in contents]
-    return tuple(plan for plan in plans if plan.names)

@@ -20,8 +20,7 @@ import yaml
 from nfrun.core.plan import plan_of
 from nfrun.history import kept_tables
 from nfrun.history.cache import run_cache
-from nfrun.history.database import Database
-from nfrun.history.kept_tables import KeptTable
+from nfrun.history.database import Database, KeptTable
 from nfrun.history.work_dir import WorkDir
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.session.options import RunOptions

@@ -25,9 +25,9 @@ from written_run import write_run
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import OutputId
 from nfrun.history import database_file
-from nfrun.history.database import DATABASE, Database, Journal, ListedTable
+from nfrun.history.database import DATABASE, Database, Journal, KeptTable
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
-from nfrun.history.kept_tables import kept_tables, remove_unrecorded
+from nfrun.history.kept_tables import remove_unrecorded
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.mounts import Mount
 
@@ -121,11 +121,10 @@ def test_tables_are_listed_with_their_last_use(trial: Trial) -> None:
     trial.run(reused(entry), ended="failed")
     killed = trial.run(finished("gone"), ended="", pipeline="q.yaml 0123")
     (killed / "gone.arrow").unlink()
-    content = "digest k "
-    a = ListedTable(first.name, "a.arrow", "p.yaml", "a", "k", content, 8, 2.0, 2, cached=False, needed=True)
-    b = ListedTable(first.name, "b.arrow", "p.yaml", "b", "k", content, 24, 0.0, 1, cached=True, needed=True)
+    a = KeptTable(first / "a.arrow", 8, 2.0, 2, is_protected=True, result=("k", "a"))
+    b = KeptTable(first / "b.arrow", 24, 0.0, 1, is_protected=True, result=("k", "b"))
     with trial.database() as found:
-        assert found.tables() == [(first / "a.arrow", a), (first / "b.arrow", b)]
+        assert found.tables() == [a, b]
         assert found.table_bytes() == 40, "until nfrun removes one itself"
 
 
@@ -133,7 +132,7 @@ def test_shown_are_the_outputs_of_the_last_run_and_of_the_last_good_one(trial: T
     for ended in ("ok", "ok", "failed", "failed"):
         trial.run(finished("a"), ended=ended)
     with trial.database() as found:
-        assert [(table.number, table.needed) for _, table in found.tables()] == [
+        assert [(table.last_used, table.is_protected) for table in found.tables()] == [
             (4, True),
             (3, False),
             (2, True),
@@ -152,16 +151,16 @@ def test_when_the_last_good_run_is_removed_the_one_before_counts(trial: Trial) -
     trial.run(unshown(a), unshown(b), ended="failed")
     with trial.database() as found:
         found.remove([second.name])
-        needed = {path: table.needed for path, table in found.tables() if path.parent == first}
+        needed = {table.path: table.is_protected for table in found.tables() if table.path.parent == first}
     assert needed == {first / "a.arrow": True, first / "b.arrow": False}
 
 
 def test_a_table_that_was_made_again_costs_nothing_to_remove(trial: Trial) -> None:
     first, second = (trial.run(finished("a", duration=2.0)) for _ in range(2))
     with trial.database() as found:
-        kept = {table.path: (table.seconds, table.is_protected) for table in kept_tables(found)}
+        kept = {table.path: (table.seconds, table.is_protected) for table in found.tables()}
         assert kept == {first / "a.arrow": (0.0, False), second / "a.arrow": (2.0, True)}
-        busy = {table.path: table.is_protected for table in kept_tables(found, ["p.yaml"])}
+        busy = {table.path: table.is_protected for table in found.tables(["p.yaml"])}
         assert busy == {first / "a.arrow": True, second / "a.arrow": True}
 
 
@@ -197,7 +196,7 @@ def test_what_unfinished_nodes_of_the_last_run_read_is_protected(trial: Trial) -
 
     def protected() -> list[str]:
         with trial.database() as found:
-            return sorted(table.path.name for table in kept_tables(found) if table.is_protected)
+            return sorted(table.path.name for table in found.tables() if table.is_protected)
 
     assert protected() == ["a.arrow", "b.arrow"]
     with trial.database() as found:
@@ -217,7 +216,7 @@ def test_the_time_of_a_node_is_shared_out_by_the_sizes_of_its_tables(trial: Tria
     ]
     trial.run(replace(finished("a"), outputs=tuple(outputs), duration=2.0))
     with trial.database() as found:
-        assert {table.output: table.seconds for _, table in found.tables()} == {"a.x": 0.5, "a.y": 1.5}
+        assert {table.result: table.seconds for table in found.tables()} == {("k", "a.x"): 0.5, ("k", "a.y"): 1.5}
 
 
 def test_entries_come_from_the_latest_run_of_the_pipeline_first(trial: Trial) -> None:

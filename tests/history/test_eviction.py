@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.history.kept_tables import KeptTable, default_budget, tables_to_remove
+from nfrun.history.database import KeptTable
+from nfrun.history.kept_tables import default_budget, tables_to_remove
 
 _SIZES = st.integers(0, 10**13)
 _SECONDS = st.floats(0, 1e6) | st.sampled_from([0.0, 1.0])

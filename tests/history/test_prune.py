@@ -16,7 +16,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.database import PLANS, PREVIEWS, TIMINGS, Database
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
-from nfrun.history.kept_tables import kept_tables, remove_old_inputs, remove_over_budget
+from nfrun.history.kept_tables import remove_old_inputs, remove_over_budget
 from nfrun.history.prune import PrunePlan, plan_prune
 from nfrun.history.work_dir import LOGS, WorkDir
 
@@ -341,6 +341,6 @@ def test_what_is_over_the_budget_stays_where_a_link_leads_out(tmp_path: Path, is
         (trial.work.path / name).symlink_to(tmp_path / name)
     remove_old_inputs(trial.work, (), 10)
     with closing(Database(trial.work, print)) as database:
-        kept, _ = remove_over_budget(database, kept_tables(database), 0)
+        kept, _ = remove_over_budget(database, database.tables(), 0)
     assert (first / "a.1.arrow").exists() == (trial.work.path / "inputs" / "x.arrow").exists() == is_link
     assert kept == PAGE * (1 + is_link)  # that of the last run is protected

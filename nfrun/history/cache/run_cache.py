@@ -32,7 +32,6 @@ from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.kept_tables import (
     MAP,
     kept_streams,
-    kept_tables,
     may_be_over_budget,
     remove_over_budget,
     remove_stored_over_budget,
@@ -187,7 +186,7 @@ class RunCache:
                     last_runs = self._database.last_runs()
                     others = last_runs.keys() - {self._name}
                     busy = [name for name in others if self._work.is_running(name)]
-                    tables = [*kept_tables(self._database, busy), *kept_streams(self._work.path, last_runs, busy)]
+                    tables = [*self._database.tables(busy), *kept_streams(self._work.path, last_runs, busy)]
                     kept, budget = remove_over_budget(self._database, tables, self._budget)
                     if self._store and not busy:  # the other run may use what only its journal will name
                         self._remove_stored()
