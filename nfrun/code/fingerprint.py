@@ -9,7 +9,7 @@ code of installed packages, and changes that other nodes make to the same module
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,7 @@ from nfrun.system.checksums import file_checksum
 from nfrun.system.file_search import inner_folder
 
 if TYPE_CHECKING:
-    from nfrun.code.bindings import Symbols
-    from nfrun.code.reached_code import ReachedCode, Statement
+    from nfrun.code.reached_code import ReachedCode
 
 _MOST = 500_000  # digests that are kept: more take longer to read than to compute
 
@@ -99,7 +98,8 @@ class Fingerprints:
         self.known = KnownCode(self._index)
 
     @cached_property
-    def _code(self) -> ReachedCode:
+    def source(self) -> ReachedCode:
+        """The modules of the project, and the code in them that functions reach."""
         from nfrun.code.reached_code import ReachedCode  # a run whose code is as before does not need it
 
         return ReachedCode(self._index)
@@ -111,20 +111,8 @@ class Fingerprints:
         """
         start = module, function
         if (known := self.known.get(start)) is None:
-            known = self.known.add(start, *self._code.digests(start))
+            known = self.known.add(start, *self.source.digests(start))
         return known
-
-    def reached(self, module: str, function: str) -> Sequence[Sequence[Statement]]:
-        """Return the statements that the function may reach: those of each module, by position.
-
-        Functions that reach the same statements of a module have the same object for them. Of a module that counts as a
-        whole, these are all its statements; none if it cannot be parsed.
-        """
-        return self._code.statements((module, function))
-
-    def reached_by_name(self, module: str, function: str) -> Sequence[Sequence[Statement]]:
-        """Return the statements of `reached`, without modules that are there only since code may load any."""
-        return self._code.statements((module, function), by_name=True)
 
     def packages(self, module: str, function: str) -> Mapping[str, str]:
         """Return the versions of the installed distributions that are imported by the code that the function may reach.
@@ -145,11 +133,7 @@ class Fingerprints:
 
         Without those of the standard library.
         """
-        return [name for name in self._code.names((module, function)) if self._is_installed(name)]
-
-    def imports_only(self, packages: Set[str], module: str, function: str) -> bool:
-        """Return whether the code that the function may reach, and its modules, import no other packages than these."""
-        return self._code.imports_only(packages | sys.stdlib_module_names, (module, function))
+        return [name for name in self.source.names((module, function)) if self._is_installed(name)]
 
     def _is_installed(self, module: str) -> bool:
         index, top = self._index, module.partition(".")[0]
@@ -157,14 +141,6 @@ class Fingerprints:
             found = top in index.installed and index.find(module) is None and module in index.installed
             self._installed[module] = found and top not in sys.stdlib_module_names
         return self._installed[module]
-
-    def file_of(self, module: str) -> Path | None:
-        """Return the file of a module of the project; None if it has no file or is not of the project."""
-        return self._code.file_of(module)
-
-    def symbols_of(self, module: str) -> Symbols | None:
-        """Return the definitions and imports at the top of a module; None if it is not of the project."""
-        return self._code.symbols_of(module)
 
     def is_current(self, module: str, function: str) -> bool:
         """Return whether no file behind the result of `of` has changed, appeared or disappeared.

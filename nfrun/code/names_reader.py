@@ -8,13 +8,12 @@ from __future__ import annotations
 import ast
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nfrun.code.bindings import always_imported, symbols_of
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
 
-_DATACLASS = ("dataclass", "define", "frozen", "mutable")  # decorators that make `__init__` of the fields
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
 # What may let Python find other modules than now.
 _FINDERS = (
@@ -77,7 +76,7 @@ def _module(tree: ast.Module, file: str, package: str) -> ModuleNames:
                 module.functions[name] = None if name in module.functions else signature_of(body, file)
                 module.decorated |= {name} if body.decorator_list else set()
             elif isinstance(body, ast.ClassDef):
-                module.classes[name] = class_signature(body, file, module.classes)
+                module.classes[name] = class_signature(body, file)
             if not isinstance(body, Function) and name != "__doc__":
                 module.others[name] = None
     for name, bound in symbols.imports.items():
@@ -119,50 +118,19 @@ def signature_of(function: Function, file: str, *, is_method: bool = False) -> S
     )
 
 
-def class_signature(found: ast.ClassDef, file: str, known: Mapping[str, ClassSignature]) -> ClassSignature:
-    """Return what a class takes. `known` are the classes above it in the module, which may be its bases."""
+def class_signature(found: ast.ClassDef, file: str) -> ClassSignature:
+    """Return what a class takes, as far as its own body shows it: only the run sees bases and decorators."""
     where = f"{file}:{found.lineno}"
     methods = {item.name: item for item in found.body if isinstance(item, Function)}
-    own = {
-        name: signature_of(methods[name], file, is_method=not _is_static(methods[name]))
+    init, call = (
+        signature_of(methods[name], file, is_method=not _is_static(methods[name])) if name in methods else None
         for name in ("__init__", "__call__")
-        if name in methods
-    }
-    bases = [known.get(base.id) if isinstance(base, ast.Name) else None for base in found.bases if not _is_object(base)]
-    seen = [base for base in bases if base is not None]
-    is_whole = len(seen) == len(bases) and all(base.is_whole for base in seen) and not found.keywords
-    init, call = own.get("__init__"), own.get("__call__")
-    if init is None and any(map(_makes_init, found.decorator_list)):
-        init = _fields_signature(found, file)
-    for base in seen:
-        init, call = init or base.init, call or base.call
-    if init is None and is_whole and "__new__" not in methods:
+    )
+    is_whole = not found.keywords and all(isinstance(base, ast.Name) and base.id == "object" for base in found.bases)
+    if init is None and is_whole and "__new__" not in methods and not found.decorator_list:
         init = Signature(where, (), ())
     return ClassSignature(where, init, call, is_whole)
 
 
 def _is_static(method: Function) -> bool:
     return any(isinstance(found, ast.Name) and found.id == "staticmethod" for found in method.decorator_list)
-
-
-def _is_object(base: ast.expr) -> bool:
-    return isinstance(base, ast.Name) and base.id == "object"
-
-
-def _makes_init(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
-    return name in _DATACLASS
-
-
-def _fields_signature(found: ast.ClassDef, file: str) -> Signature:
-    """Return the signature of the `__init__` that a decorator makes of the annotated names of a class."""
-    fields = [
-        item
-        for item in found.body
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and "ClassVar" not in ast.unparse(item)
-    ]
-    names = {item.target.id: item for item in fields if isinstance(item.target, ast.Name)}
-    required = tuple([name for name, item in names.items() if item.value is None])
-    annotations = {name: ast.unparse(item.annotation) for name, item in names.items()}
-    return Signature(f"{file}:{found.lineno}", tuple(names), required, annotations=annotations)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from itertools import accumulate
@@ -345,23 +346,26 @@ class ReachedCode:
             self._items[start] = self._names_in(self._reach([start]))
         return self._items[start]
 
-    def statements(self, start: Item, *, by_name: bool = False) -> Sequence[Sequence[Statement]]:
-        """Return the statements that an item leads to: those of each module, by position.
+    def statements(self, module: str, function: str, *, by_name: bool = False) -> Sequence[Sequence[Statement]]:
+        """Return the statements that a function may reach: those of each module, by position.
 
-        With `by_name`, without modules that are among them only since code may load any module.
+        Functions that reach the same statements of a module have the same object for them. Of a module that counts as a
+        whole, these are all its statements; none if it cannot be parsed. With `by_name`, without modules that are among
+        them only since code may load any module.
         """
+        start = module, function
         names = self.names(start)
         if by_name and _may_load_any(names):
             names = self._names_in(self._reach([start], skip=("", _BELOW)))
         groups = (self._group(*reached) for reached in names.items())
         return [group for group in groups if group]
 
-    def imports_only(self, packages: Set[str], start: Item) -> bool:
-        """Return whether the modules that an item leads to import no other packages, and hold no memory of tables.
+    def imports_only(self, packages: Set[str], module: str, function: str) -> bool:
+        """Return whether the modules that a function reaches import no other packages, and hold no memory of tables.
 
         All of their code counts, also functions that are not reached: they may keep what others return.
         """
-        names = self.names(start)
+        names, known = self.names((module, function)), packages | sys.stdlib_module_names
         seen, left = {""}, [] if (loads_any := _may_load_any(names)) else list(names)
         while left:
             module = left.pop()
@@ -370,7 +374,7 @@ class ReachedCode:
             seen.add(module)
             source, top = self._sources.get(module), module.partition(".")[0]
             if source is None:
-                if top not in packages and self._sources.get(top) is None:  # a name in a module is no module
+                if top not in known and self._sources.get(top) is None:  # a name in a module is no module
                     return False
             elif source.tree is None or source.holds_memory:
                 return False

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import PROGRAM, FunctionLookup
-from nfrun.code.install_hints import import_hint
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.pipeline import TABLE, NodeSpec
@@ -64,7 +63,7 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
     module, _, _ = node.body.partition(":")
     for name, where in lookup.missing_imports(module):
         what = f"{where} imports '{name}', which is not installed"
-        yield Problem(("python",), what, import_hint(name, lookup.folder))
+        yield Problem(("python",), what, "install the package that has it")
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -339,8 +338,8 @@ PYTHON = Kind(
         imports=lambda node, code: (PROGRAM,) if _is_given(node) else code.installed_imports(*node.body.split(":")),
         needed_modules=lambda node, folder: FunctionLookup(folder).installed_at_import(node.body.partition(":")[0]),
         facts=_code_facts,
-        reached=lambda node, code: code.reached(*node.body.split(":")),
-        may_share_memory=lambda node, code: _is_given(node) or not code.imports_only(_IMMUTABLE, *node.body.split(":")),
+        reached=lambda node, code: code.source.statements(*node.body.split(":")),
+        may_share_memory=lambda node, code: not code.source.imports_only(_IMMUTABLE, *node.body.split(":")),
     ),
     maps=Maps(map_form, call_piece, call_async=call_piece_async),
 )

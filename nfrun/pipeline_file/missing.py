@@ -11,7 +11,6 @@ from pathlib import Path
 from nfrun.code.distributions import Distributions
 from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.code.install_hints import install_hint
 from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -50,7 +49,7 @@ def missing(
                 yield document.told(Problem(path, ellipsize(what, 200), hint))
         for i, name in enumerate(spec.packages):
             if distributions.version(name) is None:
-                hint = install_hint(name) or did_you_mean(name, distributions.names(), "install it, or remove it here")
+                hint = did_you_mean(name, distributions.names(), "install it, or remove it here")
                 what = f"no package '{ellipsize(name)}' is installed"
                 yield document.told(Problem(("nodes", spec.local_name, "packages", i), what, hint))
 

@@ -635,7 +635,7 @@ def test_the_statements_that_a_function_reaches_are_given_with_their_trees(trial
     }
     trial.fingerprint_of(files)
     fingerprints = Fingerprints(trial.path / "1")
-    found = fingerprints.reached("steps", "f")
+    found = fingerprints.source.statements("steps", "f")
     assert [(module, name, definition.body.lineno) for group in found for module, name, definition in group] == [
         ("helpers", "g", 1),
         ("p.a", "__doc__", 1),
@@ -650,14 +650,14 @@ def test_the_statements_that_a_function_reaches_are_given_with_their_trees(trial
         ("steps", "g", 6),
         ("steps", "f", 7),
     ]
-    assert all(again is group for again, group in zip(fingerprints.reached("steps", "f"), found, strict=True))
-    assert fingerprints.file_of("p.a") == trial.path / "1" / "p" / "a.py"
-    assert fingerprints.file_of("json") is fingerprints.file_of("no_such_module") is None
-    symbols = fingerprints.symbols_of("p.a")
+    assert all(again is group for again, group in zip(fingerprints.source.statements("steps", "f"), found, strict=True))
+    assert fingerprints.source.file_of("p.a") == trial.path / "1" / "p" / "a.py"
+    assert fingerprints.source.file_of("json") is fingerprints.source.file_of("no_such_module") is None
+    symbols = fingerprints.source.symbols_of("p.a")
     assert symbols is not None
     assert [*symbols.imports] == ["deep"]
-    assert fingerprints.symbols_of("json") is None
-    assert fingerprints.reached("json", "loads") == []
+    assert fingerprints.source.symbols_of("json") is None
+    assert fingerprints.source.statements("json", "loads") == []
 
 
 def test_what_many_functions_reach_is_read_and_grouped_once(trial: Trial) -> None:
@@ -668,7 +668,7 @@ def test_what_many_functions_reach_is_read_and_grouped_once(trial: Trial) -> Non
     }
     assert [name for name in trial.fingerprint_of(files) if name.startswith("helpers")] == ["helpers:*"]
     fingerprints = Fingerprints(trial.path / "1")
-    first, second = (fingerprints.reached("steps", name)[0] for name in "fh")
+    first, second = (fingerprints.source.statements("steps", name)[0] for name in "fh")
     assert first[0].module == "helpers"
     assert first is second
 
@@ -678,4 +678,4 @@ def test_reading_the_statements_parses_no_file_again(trial: Trial, monkeypatch: 
     fingerprints = Fingerprints(trial.path / "1")
     fingerprints.of("steps", "f")
     monkeypatch.setattr(Path, "read_bytes", None)
-    assert [piece.name for group in fingerprints.reached("steps", "f") for piece in group] == ["f", "g"]
+    assert [piece.name for group in fingerprints.source.statements("steps", "f") for piece in group] == ["f", "g"]

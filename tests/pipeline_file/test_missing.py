@@ -269,11 +269,11 @@ def test_packages_that_are_imported(folder: Path) -> None:
     (folder / "helpers.py").write_text("import yaml2\nimport skimage\n\n\ndef f():\n    return {}\n")
     text = "nodes:\n  a: {python: 'steps:fit'}\n  b: {python: 'steps:plain'}\n"
     errors = [
-        ("steps.py:1 imports 'skimage', which is not installed", "install it with: pip install scikit-image"),
-        ("steps.py:2 imports 'PIL', which is not installed", "install it with: pip install pillow"),
+        ("steps.py:1 imports 'skimage', which is not installed", "install the package that has it"),
+        ("steps.py:2 imports 'PIL', which is not installed", "install the package that has it"),
         ("steps.py:3 imports 'zzqq', which is not installed", "install the package that has it"),
         ("helpers.py:1 imports 'yaml2', which is not installed", "install the package that has it"),
-        ("helpers.py:2 imports 'skimage', which is not installed", "install it with: pip install scikit-image"),
+        ("helpers.py:2 imports 'skimage', which is not installed", "install the package that has it"),
     ]
     assert warnings_in(folder, text) == [f"p.yaml:2:15: {what}: {hint}" for what, hint in errors]
     shown = problems(folder, text)
@@ -370,7 +370,7 @@ def test_declared_packages(folder: Path) -> None:
     text = "nodes:\n  a: {run: x, packages: [pyarow, xgboost, zzzqqq]}\n"
     assert warnings_in(folder, text) == [
         "p.yaml:2:26: no package 'pyarow' is installed: did you mean 'pyarrow'?",
-        "p.yaml:2:34: no package 'xgboost' is installed: install it with: pip install xgboost",
+        "p.yaml:2:34: no package 'xgboost' is installed: install it, or remove it here",
         "p.yaml:2:43: no package 'zzzqqq' is installed: install it, or remove it here",
     ]
     assert problems(folder, text).count("is installed\n") == 3

@@ -29,13 +29,13 @@ class FactReader:
     def of(self, module: str, function: str, arguments: Mapping[str, Any] = NOTHING) -> CodeFacts:
         """Return the facts of all project code that the function may reach; `arguments` are the values it is given."""
         start = module, function
-        found = self._findings(self._code.reached(*start))
+        found = self._findings(self._code.source.statements(*start))
         if start not in self._facts:
             self._facts[start] = self._merged(start, found)
         return NodeFiles(self._code, found, ":".join(start), arguments).added_to(self._facts[start])
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
-        by_name = self._findings(self._code.reached_by_name(*start))
+        by_name = self._findings(self._code.source.statements(*start, by_name=True))
         times = [findings.time for findings in found]
         return CodeFacts(
             global_state=_unique(findings.global_state for findings in found),
@@ -59,7 +59,7 @@ class FactReader:
     def _read(self, statement: Statement) -> Findings:
         body, module = statement.definition.body, statement.module
         if id(body) not in self._found:
-            symbols = self._code.symbols_of(module)
+            symbols = self._code.source.symbols_of(module)
             package = symbols.package if symbols else ""
             reader = StatementReader(module, package, self._shown_file(module), self._names, self._code)
             self._found[id(body)] = reader.read(body)
@@ -67,7 +67,7 @@ class FactReader:
 
     def _shown_file(self, module: str) -> str:
         if module not in self._shown:
-            file, base = self._code.file_of(module), self._code.base
+            file, base = self._code.source.file_of(module), self._code.base
             shown = module if file is None else file.name
             self._shown[module] = str(file.relative_to(base)) if file and file.is_relative_to(base) else shown
         return self._shown[module]

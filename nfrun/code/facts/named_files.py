@@ -319,7 +319,7 @@ class NodeFiles:
                 yield from (path.removeprefix(base) or "." for path in names)
 
     def _folder_of(self, module: str) -> Path:
-        file = self._code.file_of(module) if module else None
+        file = self._code.source.file_of(module) if module else None
         return file.parent if file is not None else self._code.folder
 
     def _is_around(self, path: str, module: str) -> bool:

@@ -89,7 +89,7 @@ class Names:
     def value_of(self, name: str) -> tuple[str, ast.expr] | None:
         """Return the module and the value of a variable such as "steps:CACHE", None if it is bound more than once."""
         module, _, variable = name.partition(":")
-        symbols = self._code.symbols_of(module) if variable else None
+        symbols = self._code.source.symbols_of(module) if variable else None
         definitions = symbols.definitions.get(variable, ()) if symbols is not None else ()
         if len(definitions) != 1:
             return None
@@ -102,7 +102,7 @@ class Names:
 
     def _resolve(self, module: str, path: str, steps: int) -> str:
         head, rest = _split(path)
-        symbols = self._code.symbols_of(module)
+        symbols = self._code.source.symbols_of(module)
         if symbols is None or not steps:
             return ""
         definitions = symbols.definitions.get(head, ())
@@ -121,7 +121,7 @@ class Names:
                     return self._resolve(module, f"{alias.id}{tail}{rest}", steps - 1) or f"{module}:{path}"
             return f"{module}:{path}"
         for star in symbols.star_imports:
-            other = self._code.symbols_of(star.module)
+            other = self._code.source.symbols_of(star.module)
             if other is None and star.name == "*" and not hasattr(builtins, head):
                 return f"{star.module}.{path}"
             found = self._resolve(star.module, path, steps - 1) if other is not None else ""
@@ -136,14 +136,14 @@ class Names:
             module, path = imported.module.partition(".")[0], rest.removeprefix(".")
         else:
             module, path = imported.module, rest.removeprefix(".")
-        if self._code.symbols_of(module) is None:
+        if self._code.source.symbols_of(module) is None:
             return _joined(module, f".{path}" if path and path[0] not in "([" else path)
         while path:  # down into packages
             head, rest = _split(path)
-            symbols = self._code.symbols_of(module)
+            symbols = self._code.source.symbols_of(module)
             if symbols is not None and head in symbols.definitions:
                 break
-            if self._code.symbols_of(f"{module}.{head}") is None:
+            if self._code.source.symbols_of(f"{module}.{head}") is None:
                 break
             module, path = f"{module}.{head}", rest.removeprefix(".")
         return (self._resolve(module, path, steps) or f"{module}:{path}") if path else f"{module}:"

@@ -459,7 +459,7 @@ class StatementReader:
             meaning = self._scope[name]
             return Term("key", (), (meaning if _EXACT.fullmatch(meaning) else f"{self._inside}{name}",))
         if name in ("__file__", "__package__", "__name__"):
-            file = self._code.file_of(self._module)
+            file = self._code.source.file_of(self._module)
             return UNKNOWN if file is None else text_of(str(file if name == "__file__" else file.parent))
         return self._meant(self._names.resolve(self._module, name), node)
 
@@ -529,7 +529,7 @@ class StatementReader:
 
     def _is_function(self, key: str) -> bool:
         module, _, name = key.partition(":")
-        symbols = self._code.symbols_of(module)
+        symbols = self._code.source.symbols_of(module)
         return symbols is not None and any(isinstance(d.body, FUNCTIONS) for d in symbols.definitions.get(name, ()))
 
     def _hand_on(self, call: _Call, callee: str, how: str) -> None:
@@ -596,7 +596,7 @@ class StatementReader:
 
     def _package_folder(self, package: Term) -> Term:
         name = package.keys[0] if package.op == "text" else "/"
-        file = None if "/" in name else self._code.file_of(name)
+        file = None if "/" in name else self._code.source.file_of(name)
         return package if "/" in name else text_of(str(file.parent) if file is not None else name.replace(".", "/"))
 
     # -- calls that use files unseen -----------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ class CacheKeys:
 
     def file_of(self, node: str, module: str) -> Path | None:
         """Return the file of a module that the node reaches; None if it has no file or is not of the project."""
-        return self.code.of(self._pipeline.nodes[node].folder).file_of(module)
+        return self.code.of(self._pipeline.nodes[node].folder).source.file_of(module)
 
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
