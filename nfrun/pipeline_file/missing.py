@@ -111,12 +111,5 @@ def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
             what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
             yield Diagnostic(spec.source, what, "without 'executor' it runs in a process")
     for name, shared in shared_variables(facts).items():
-        what = f"'{name}' reads {shared.variable}, which '{shared.other}' assigns ({shared.assigned.where})"
-        hint = "it is never reused, and what it reads may depend on timing"
-        yield Diagnostic(_span(shared.read.where), what, hint)
-
-
-def _span(where: str) -> SourceSpan:
-    """Return the span of a place such as "steps.py:12"."""
-    file, _, line = where.rpartition(":")
-    return SourceSpan(file, int(line))
+        hint = "what it reads may depend on timing: keep results with functools.cache"
+        yield Diagnostic(nodes[name].source, f"'{name}' is never reused: {shared}", hint)

@@ -47,8 +47,8 @@ def test_a_variable_that_nodes_share(tmp_path: Path, here: Here) -> None:
     (tmp_path / "steps.py").write_text(STEPS)
     (tmp_path / "p.yaml").write_text("nodes:\n  a: {python: 'steps:put'}\n  b: {python: 'steps:get', needs: [a]}\n")
     assert here(tmp_path, "validate", "p.yaml").stderr == (
-        "nfrun: warning: steps.py:14: 'b' reads STATE, which 'a' assigns (steps.py:11): "
-        "it is never reused, and what it reads may depend on timing\n"
+        "nfrun: warning: p.yaml:3:3: 'b' is never reused: it reads STATE (steps.py:14), which 'a' assigns (steps.py:11)"
+        ": what it reads may depend on timing: keep results with functools.cache\n"
     )
 
 

@@ -71,7 +71,7 @@ def shared(folder: Path, text: str) -> dict[str, str]:
     (folder / "steps.py").write_text(text)
     (folder / "state.py").write_text(STATE)
     facts = FactReader(Fingerprints(folder))
-    return {name: str(found) for name, found in shared_variables({n: facts.of("steps", n) for n in "ab"}).items()}
+    return shared_variables({n: facts.of("steps", n) for n in "ab"})
 
 
 @pytest.mark.parametrize("name", SHARED)

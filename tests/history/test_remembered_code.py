@@ -72,7 +72,7 @@ def found_by(code: Fingerprints) -> dict[str, Any]:
         "digests": [code.of("steps", name) for name in FUNCTIONS],
         "packages": [code.packages("steps", name) for name in FUNCTIONS],
         "facts": [[*f.global_state, *f.network, *f.assigned] for f in facts.values()],
-        "shared": {name: str(variable) for name, variable in shared_variables(facts).items()},
+        "shared": shared_variables(facts),
     }
 
 

@@ -70,25 +70,8 @@ _FACTS = (
 _KINDS: Mapping[str, Callable[..., Any]] = {**dict.fromkeys(_FACTS, CodeFact), "commands": Command}
 
 
-@frozen
-class SharedVariable:
-    """A variable of a module that the code of one node reads, and that of the node `other` assigns or changes."""
-
-    read: CodeFact
-    other: str
-    assigned: CodeFact
-
-    @property
-    def variable(self) -> str:
-        """The name of the variable in its module."""
-        return self.read.what.rpartition(":")[2]
-
-    def __str__(self) -> str:
-        return f"it reads {self.variable} ({self.read.where}), which '{self.other}' assigns ({self.assigned.where})"
-
-
-def shared_variables(facts: Mapping[str, CodeFacts], folders: Mapping[str, str] = NOTHING) -> dict[str, SharedVariable]:
-    """Return, by node, the first variable that the node reads and another node assigns.
+def shared_variables(facts: Mapping[str, CodeFacts], folders: Mapping[str, str] = NOTHING) -> dict[str, str]:
+    """Return, by node, the first variable that the node reads and another node assigns or changes, with the places.
 
     `facts` are those of all nodes, and `folders` the folders of their files: different ones share no modules.
     """
@@ -96,13 +79,14 @@ def shared_variables(facts: Mapping[str, CodeFacts], folders: Mapping[str, str] 
     for node, found in facts.items():
         for fact in found.assigned:
             writers.setdefault((folders.get(node, ""), fact.what), {})[node] = fact
-    shared: dict[str, SharedVariable] = {}
+    shared: dict[str, str] = {}
     for node, found in facts.items():
         for read in found.read if writers else ():
             others = writers.get((folders.get(node, ""), read.what), {})
             other = next((other for other in others if other != node), None)
             if other is not None and node not in shared:
-                shared[node] = SharedVariable(read, other, others[other])
+                what, where = f"{read.what.rpartition(':')[2]} ({read.where})", others[other].where
+                shared[node] = f"it reads {what}, which '{other}' assigns ({where})"
     return shared
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun import __version__
-from nfrun.code.facts.code_facts import CodeFacts, SharedVariable, shared_variables
+from nfrun.code.facts.code_facts import CodeFacts, shared_variables
 from nfrun.code.fingerprint import FolderCode
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
@@ -48,7 +48,7 @@ class CacheKeys:
         self._distributions = self.code.of("").distributions
         self._definitions: dict[str, KeyInputs] = {}
         self._facts: dict[str, CodeFacts] = {}
-        self._shared: Mapping[str, SharedVariable] | None = None
+        self._shared: Mapping[str, str] | None = None
 
     def definition(self, node: str) -> KeyInputs:
         """Return the key inputs that come from the pipeline file and the code, by name."""
@@ -99,7 +99,7 @@ class CacheKeys:
             nodes = self._pipeline.nodes
             folders = {name: spec.folder for name, spec in nodes.items()}
             self._shared = shared_variables({name: self.facts(name) for name in nodes}, folders)
-        return str(self._shared.get(node, ""))
+        return self._shared.get(node, "")
 
     def versions(self) -> dict[str, str]:
         """Return the versions of nfrun, Python and pyarrow, and of all packages in key inputs, by name."""
