@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from nfrun.tables.csv_options import FAIL, CsvOptions, wrong_option
 from nfrun.tables.csv_source import CsvSource, Rejected
 from nfrun.tables.formats import FormatError, endings
 from nfrun.tables.plain_arrays import is_text, times_of_day
-from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Open, Types, exact, may_be_inexact
+from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, exact, may_be_inexact
 
 _DELIMITERS = (";", "\t", "|", ",")
 _EMPTY = [""]
@@ -48,7 +47,7 @@ def read_csv(
     """
     try:
         table, bad = _read_rows(source, columns, types)
-        _check_utf8(table, source.open, types)
+        _check_utf8(table, types)
     except UnicodeDecodeError as error:
         if error.encoding != "utf-8":  # the encoding that is given
             raise
@@ -92,26 +91,11 @@ def _without_bad_values(
     return finished(table, options, types), bad
 
 
-def _check_utf8(table: pa.Table, open_file: Open, types: Types) -> None:
+def _check_utf8(table: pa.Table, types: Types) -> None:
     """Raise ValueError for a column that is read as bytes because it has a text that is not UTF-8."""
-    for field, column in zip(table.schema, table.columns, strict=True):
-        if field.name in types or not pt.is_binary(field.type):
-            continue
-        text = next(value for value in column.to_pylist() if value is not None and not _is_utf8(value))
-        with open_file() as stream:
-            lines = io.BufferedReader(stream)
-            place = next((f" in line {i}" for i, line in enumerate(lines, 1) if not _is_utf8(line)), "")
-        raise ValueError(
-            f"its column '{ellipsize(field.name)}' is not UTF-8{place}, {ellipsize(str(text), 40)}: {_ENCODING}"
-        )
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    wrong = [field.name for field in table.schema if field.name not in types and pt.is_binary(field.type)]
+    if wrong:
+        raise ValueError(f"its column '{ellipsize(wrong[0])}' is not UTF-8: {_ENCODING}")
 
 
 def _read_guessing(source: CsvSource, columns: Sequence[str] | None, types: Types) -> pa.Table:
@@ -294,8 +278,7 @@ def _value_in_header(table: pa.Table) -> str:
 
 def rejected_rows(rows: Sequence[Rejected]) -> pa.Table:
     """Return the table with the rows that are put aside, by their files."""
-    values = [{name: getattr(row, name) for name in _REJECTED.names} for row in rows]
-    return pa.Table.from_pylist(values, _REJECTED)
+    return pa.Table.from_pylist(list(rows), _REJECTED)
 
 
 # ------------------------------------------------------------------ foreign numbers and dates
@@ -398,7 +381,7 @@ def _typed(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions, nam
         return converted(column, type_, options)
     except pa.ArrowInvalid as error:
         place = bad_values(column, type_, options)[0]
-        row = f"Row #{place + (2 if options.header is True else 1):,}"
+        row = f"Row #{place + options.skip + (2 if options.header is True else 1):,}"
         what = f"column '{ellipsize(name)}': {row}: CSV conversion error to {type_}: invalid value '{column[place]}'"
         raise pa.ArrowInvalid(what) from error
 

@@ -24,7 +24,6 @@ from nfrun.tables.text_files import BLOCK, Open, growing
 
 _HEADER_BLOCK, _LONGEST_HEADER = 1 << 16, 1 << 20  # bytes of a CSV file that are read for its header alone
 _HEADER_BLOCKS = _LONGEST_HEADER // _HEADER_BLOCK + 1
-_ANY_LINE_END = re.compile(rb"\r\n?|\n")
 _END = "\x1eend of the file\x1e"
 _COLUMN = re.compile(r"In CSV column #(\d+): ")
 MOST_BYTES, MOST_LINES = 1 << 20, 1000  # of a field, unless the file says that it has longer ones
@@ -33,15 +32,7 @@ _WRONG_QUOTE = (
     " or read it with: {quote: ''} if quotes are text, or {long_fields: true} if a field is so long"
 )
 
-
-@frozen
-class Rejected:
-    """A row of a CSV file that is put aside."""
-
-    filename: str
-    line: int
-    reason: str
-    text: str
+Rejected = Mapping[str, Any]  # a row that is put aside, with its `filename`, `line`, `reason` and `text`
 
 
 class CsvSource:
@@ -54,22 +45,25 @@ class CsvSource:
     # -- the header ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def names(self) -> Sequence[str]:
-        """The names of the columns, of which only the beginning of the file is read.
+    def _header(self) -> Record:
+        """The first row, of which only the beginning of the file is read. Raises ValueError if it is wrong."""
+        with self.open() as stream:
+            beginning = islice(iter(lambda: stream.read(_HEADER_BLOCK), b""), _HEADER_BLOCKS)
+            header = next((record for record in self._records(beginning) if record.is_row), Record(1, b""))
+        if header.wrong or len(header.data) > _LONGEST_HEADER:
+            raise ValueError(header.wrong or "the header is longer than 1 MB")
+        return header
 
-        Raises ArrowInvalid or ValueError where the header cannot be read, as if it is longer than 1 MB.
-        """
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The names of the columns. Raises ArrowInvalid or ValueError where the header cannot be read."""
         from pyarrow import csv as arrow_csv
 
         if isinstance(self.options.header, Sequence):
             return list(self.options.header)
-        with self.open() as stream:
-            beginning = islice(iter(lambda: stream.read(_HEADER_BLOCK), b""), _HEADER_BLOCKS)
-            header = next((record for record in self._records(beginning) if record.is_row), Record(0, b""))
-        if header.wrong or len(header.data) > _LONGEST_HEADER:
-            raise ValueError(header.wrong or "the header is longer than 1 MB")
         options = arrow_csv.ReadOptions(use_threads=False, autogenerate_column_names=not self.options.header)
-        data = pa.BufferReader(header.data and header.data.rstrip(b"\r\n") + b"\n")
+        line = self._header.data.rstrip(b"\r\n")
+        data = pa.BufferReader(line and line + b"\n")
         return cast("Sequence[str]", arrow_csv.read_csv(data, options, self._parse_options()).schema.names)
 
     def column_name(self, message: str) -> str:
@@ -115,17 +109,24 @@ class CsvSource:
             return "skip"
 
         names = {"column_names": list(header)} if isinstance(header, Sequence) else {}
+        first = (
+            self._header.line if header is True else self.options.skip + 1
+        )  # blank lines before a header are no rows
+        skip = 0 if self.options.comment else first - 1
         read = arrow_csv.ReadOptions(
-            block_size=block, use_threads=threads, autogenerate_column_names=header is False, **names
+            block_size=block, use_threads=threads, autogenerate_column_names=header is False, skip_rows=skip, **names
         )
         with self.open() as stream:
-            source = _Stream(self._blocks(stream, block), end.encode(), count=bool(convert.include_columns))
+            blocks = (
+                self._without_comments(stream, block, first) if self.options.comment else _buffers_of(stream, block)
+            )
+            source = _Stream(blocks, end.encode(), count=bool(convert.include_columns))
             parse = self._parse_options(ignore_empty_lines=not one, invalid_row_handler=on_bad)
             table = arrow_csv.read_csv(source, read, parse, convert)
         if not ended:
             self.check_quotes()
             raise ValueError("the file was changed while it was read")
-        if convert.include_columns and source.lines - table.num_rows > 1 + self.options.skip:
+        if convert.include_columns and source.lines - table.num_rows > 1 + skip:
             self.check_quotes()  # some fields have several lines, maybe in columns that are left out
         else:
             self._check_fields(table)
@@ -143,35 +144,20 @@ class CsvSource:
             **more,
         )
 
-    def _blocks(self, stream: Any, size: int) -> Iterator[pa.Buffer]:
-        """Yield the bytes of the file without comments, and without the lines before the header."""
-        options = self.options
-        if options.comment:
-            kept: list[bytes] = []
-            length = 0
-            for record in self._records(_blocks_of(stream)):
-                if record.is_row or not record.data.startswith(options.comment.encode()):
-                    kept.append(record.data)
-                    length += len(record.data)
-                if length >= size:
-                    yield pa.py_buffer(b"".join(kept))
-                    kept, length = [], 0
-            if kept:
+    def _without_comments(self, stream: Any, size: int, first: int) -> Iterator[pa.Buffer]:
+        """Yield the bytes of the file from its first row on, which is on the line `first`, without comments."""
+        kept: list[bytes] = []
+        length = 0
+        for record in self._records(_blocks_of(stream)):
+            is_comment = not record.is_row and record.data.startswith(self.options.comment.encode())
+            if record.line >= first and not is_comment:
+                kept.append(record.data)
+                length += len(record.data)
+            if length >= size:
                 yield pa.py_buffer(b"".join(kept))
-            return
-        one = options.header is True and len(self.names) == 1
-        left = options.skip
-        while len(block := stream.read_buffer(size)):
-            if left or one:
-                data = block.to_pybytes()
-                ends = [0, *[found.end() for _, found in zip(range(left), _ANY_LINE_END.finditer(data), strict=False)]]
-                left -= len(ends) - 1
-                data = b"" if left else data[ends[-1] :]
-                block = pa.py_buffer(data.lstrip(b"\r\n") if one else data)  # a blank line before the header is no row
-                one = one and not len(block)
-                if not len(block):
-                    continue
-            yield block
+                kept, length = [], 0
+        if kept:
+            yield pa.py_buffer(b"".join(kept))
 
     # -- what is wrong with it -------------------------------------------------------------------------------------
 
@@ -236,7 +222,7 @@ class CsvSource:
                 if reason is None:
                     reason, row = wrong.get(row), row + 1
                 if reason is not None:
-                    yield Rejected(self._name, record.line, reason, text)
+                    yield {"filename": self._name, "line": record.line, "reason": reason, "text": text}
 
 
 def _is_text(type_: pa.DataType) -> bool:
@@ -295,6 +281,11 @@ class Record:
 
 def _blocks_of(stream: Any) -> Iterator[bytes]:
     return iter(lambda: stream.read(BLOCK), b"")
+
+
+def _buffers_of(stream: Any, size: int) -> Iterator[pa.Buffer]:
+    while len(block := stream.read_buffer(size)):
+        yield block
 
 
 def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:

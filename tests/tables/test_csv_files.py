@@ -79,6 +79,14 @@ def test_a_quote_that_is_closed_by_that_of_another_field_is_an_error(tmp_path: P
     assert told == f"the row on line 3 {NOT_CLOSED}"
 
 
+def test_lines_before_the_header_count_in_places(tmp_path: Path) -> None:
+    text = 'made by "x\n\n\na,b\n1,x\n2,"y\n3,"z"\n4,u\n'
+    for options in ({}, {"columns": ["a"]}):
+        assert error(tmp_path, text, skip=1, **options) == f"the row on line 6 {NOT_CLOSED}"
+    assert read(tmp_path, "t\n\na\n\n1\n", skip=1)["a"].to_pylist() == [None, 1]
+    assert "Row #5: Expected 2 columns, got 3" in error(tmp_path, "t\na,b\n1,2\n3,4\n5,6,7\n", skip=1)
+
+
 def test_a_quote_in_a_compressed_file_and_in_one_of_several(tmp_path: Path) -> None:
     where = f"the row on line 2 {NOT_CLOSED}"
     assert error(tmp_path, 'a,b\n"x,1\n', "t.csv.gz") == where
@@ -375,7 +383,7 @@ def test_a_row_with_a_value_of_another_type_is_bad(
 ) -> None:
     bad: list[Any] = []
     assert read(tmp_path, text, bad_rows="aside", rejected=bad, types=options)["a"].to_pylist() == rows
-    assert [(row.line, row.reason) for row in bad] == rejected
+    assert [(row["line"], row["reason"]) for row in bad] == rejected
     assert read(tmp_path, text, bad_rows="skip", types=options)["a"].to_pylist() == rows
 
 
@@ -385,7 +393,7 @@ def test_dates_and_numbers_as_they_are_written_are_no_bad_rows(tmp_path: Path) -
     options = {"delimiter": ";", "decimal": ",", "thousands": ".", "dates": "%d.%m.%Y", "bad_rows": "aside"}
     table = read(tmp_path, "d;n\n31.12.2024;1.234,5\n2024;1\n;1,23.4\n", types=types, rejected=bad, **options)
     assert table.to_pylist() == [{"d": date(2024, 12, 31), "n": 1234.5}]
-    assert [row.reason for row in bad] == [
+    assert [row["reason"] for row in bad] == [
         "'2024' in the column 'd' is no date32[day]",
         "'1,23.4' in the column 'n' is no double",
     ]

@@ -545,7 +545,7 @@ def damaged_files(tmp_path: Path) -> Path:
         ("stream.arrow", "Expected to be able to read 22008 bytes for message body, got 8616"),
         ("wide.csv", "CSV parse error: Row #3: Expected 2 columns, got 3: 1,2,3"),
         ("latin.csv", f"the names in its header are not UTF-8: {ENCODING}"),
-        ("latin2.csv", f"its column 'city' is not UTF-8 in line 3, b'K\\xf6ln': {ENCODING}"),
+        ("latin2.csv", f"its column 'city' is not UTF-8: {ENCODING}"),
         ("latin.jsonl", "Column 0: In chunk 0: Invalid: Invalid UTF8 sequence at string index 0"),
         ("cut.jsonl", "JSON parse error: Invalid value. in row 1"),
         ("list.jsonl", "JSON parse error: Column() changed from object to array in row 0"),
