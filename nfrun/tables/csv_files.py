@@ -61,34 +61,15 @@ def _read_rows(source: CsvSource, columns: Sequence[str] | None, types: Types) -
     """Return the table, and what is wrong with rows that it leaves out as values do not have their types."""
     options = source.options
     try:
-        return finished(_read_guessing(source, columns, types), options, types), {}
+        return _finished(_read_guessing(source, columns, types), options, types)
     except pa.ArrowInvalid as error:
         if options.bad_rows == FAIL or not types:
             raise
+        texts = {name: pa.string() for name, type_ in types.items() if not pt.is_dictionary(type_)}
         try:
-            return _without_bad_values(source, columns, types)
+            return _finished(_read_guessing(source, columns, {**types, **texts}), options, types)
         except pa.ArrowNotImplementedError:  # a type that pyarrow makes of texts in files only
             raise error from None
-
-
-def _without_bad_values(
-    source: CsvSource, columns: Sequence[str] | None, types: Types
-) -> tuple[pa.Table, Mapping[int, str]]:
-    options = source.options
-    texts = {name: pa.string() for name, type_ in types.items() if not pt.is_dictionary(type_)}
-    table = _read_guessing(source, columns, {**types, **texts})
-    bad: dict[int, str] = {}
-    for name in texts:
-        column = table.column(name) if name in table.schema.names else pa.chunked_array([], pa.string())
-        for i in bad_values(column, types[name], options):
-            bad.setdefault(i, f"'{ellipsize(column[i].as_py(), 40)}' in the column '{name}' is no {types[name]}")
-    if bad:
-        table = table.take(pa.array([i for i in range(table.num_rows) if i not in bad], pa.int64()))
-    for name in texts:
-        if name in table.schema.names:
-            column = converted(table.column(name), types[name], options)
-            table = table.set_column(table.schema.get_field_index(name), pa.field(name, column.type), column)
-    return finished(table, options, types), bad
 
 
 def _check_utf8(table: pa.Table, types: Types) -> None:
@@ -285,7 +266,7 @@ def rejected_rows(rows: Sequence[Rejected]) -> pa.Table:
 
 
 def types_to_read(types: Types, options: CsvOptions) -> Types:
-    """Return the types as which Arrow reads columns that `finished` makes those of `types` of."""
+    """Return the types as which Arrow reads columns that `_finished` makes those of `types` of."""
     texts = {
         name: pa.string()
         for name, type_ in types.items()
@@ -294,18 +275,34 @@ def types_to_read(types: Types, options: CsvOptions) -> Types:
     return {**types, **texts}
 
 
-def finished(table: pa.Table, options: CsvOptions, types: Types) -> pa.Table:
-    """Return the table with numbers and dates for what Arrow has read as texts. Raises ArrowInvalid."""
-    if not options.thousands and not options.formats:
-        return table
+def _finished(table: pa.Table, options: CsvOptions, types: Types) -> tuple[pa.Table, Mapping[int, str]]:
+    """Return the table with numbers and dates for what Arrow has read as texts, and what is wrong with bad rows.
+
+    These are left out. Raises ArrowInvalid for a bad row if it is to fail.
+    """
+    names = table.schema.names
+    texts = [i for i, field in enumerate(table.schema) if types.get(field.name, field.type) != field.type]
+    made: dict[int, pa.ChunkedArray] = {}
+    bad: dict[int, str] = {}
+    for i in texts:
+        column, type_ = table.column(i), types[names[i]]
+        try:
+            made[i] = converted(column, type_, options)
+        except pa.ArrowInvalid:
+            for row in bad_values(column, type_, options):
+                bad.setdefault(row, f"'{ellipsize(str(column[row]), 40)}' in the column '{names[i]}' is no {type_}")
+    if bad and options.bad_rows == FAIL:
+        first = min(bad)
+        raise pa.ArrowInvalid(f"Row #{first + options.skip + (2 if options.header is True else 1):,}: {bad[first]}")
+    if bad:
+        table = table.take(pa.array([i for i in range(table.num_rows) if i not in bad], pa.int64()))
+        made = {i: converted(table.column(i), types[names[i]], options) for i in texts}
     for i, field in enumerate(table.schema):
-        column, type_ = table.column(i), types.get(field.name)
-        if type_ is not None and type_ != field.type:
-            column = _typed(column, type_, options, field.name)
-        elif type_ is None and pt.is_string(field.type):
-            column = _guessed(column, options)
-        table = table.set_column(i, pa.field(field.name, column.type), column)
-    return table
+        if field.name not in types and pt.is_string(field.type) and (options.thousands or options.formats):
+            made[i] = _guessed(table.column(i), options)
+        if i in made:
+            table = table.set_column(i, pa.field(field.name, made[i].type), made[i])
+    return table, bad
 
 
 def converted(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions) -> pa.ChunkedArray:
@@ -374,16 +371,6 @@ def bad_values(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions)
         behind = bad_values(column.slice(middle), type_, options)
         return [*bad_values(column.slice(0, middle), type_, options), *[middle + i for i in behind]]
     return []
-
-
-def _typed(column: pa.ChunkedArray, type_: pa.DataType, options: CsvOptions, name: str) -> pa.ChunkedArray:
-    try:
-        return converted(column, type_, options)
-    except pa.ArrowInvalid as error:
-        place = bad_values(column, type_, options)[0]
-        row = f"Row #{place + options.skip + (2 if options.header is True else 1):,}"
-        what = f"column '{ellipsize(name)}': {row}: CSV conversion error to {type_}: invalid value '{column[place]}'"
-        raise pa.ArrowInvalid(what) from error
 
 
 def _is_number(type_: pa.DataType) -> bool:
