@@ -109,19 +109,13 @@ def read_exactly(read: Read, open_file: Callable[[], Any], types: Types) -> pa.T
     if times:
         as_text: Callable[[Any], Any] = lambda type_: pa.string() if pt.is_timestamp(type_) else type_  # noqa: E731
         texts = read({name: with_inner_types(type_, as_text) for name, type_ in times.items()}, True)
-        zoned = {name: _zoned(name, type_, texts.column(name), name in types) for name, type_ in times.items()}
-        table = _replaced(table, read, {name: type_ for name, type_ in zoned.items() if type_ != times[name]})
+        for name, type_ in times.items():
+            zoned = _zoned(name, type_, texts.column(name), name in types)
+            if zoned != type_:
+                table = table.set_column(table.schema.get_field_index(name), name, texts.column(name).cast(zoned))
     for name in table.column_names:
         if name not in types and any(map(may_be_inexact, _leaves(table.column(name)))):
             _check_whole_numbers(name, open_file)
-    return table
-
-
-def _replaced(table: pa.Table, read: Read, types: Types) -> pa.Table:
-    """Return the table with these columns read again. Raises `ArrowException`."""
-    again = read(types, True) if types else table.select([])
-    for name in again.column_names:
-        table = table.set_column(table.schema.get_field_index(name), again.schema.field(name), again.column(name))
     return table
 
 
