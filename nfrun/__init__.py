@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from nfrun.session.api.builder import Pipeline as Pipeline
     from nfrun.session.api.errors import RunFailed as RunFailed
     from nfrun.session.api.pipelines import LoadedPipeline as LoadedPipeline
-    from nfrun.session.api.pipelines import Plan as Plan
     from nfrun.session.api.pipelines import load as load
     from nfrun.session.api.results import NodeFailure as NodeFailure
     from nfrun.session.api.results import NodeResult as NodeResult
     from nfrun.session.api.results import Result as Result
+    from nfrun.session.planning import Plan as Plan
 
 # The modules of the names that Python programs and plug-ins use. They are imported when the name is asked for.
 _MODULES = {
@@ -36,7 +36,7 @@ _MODULES = {
     **dict.fromkeys(("Node", "Output", "Pipeline"), "nfrun.session.api.builder"),
     "RunFailed": "nfrun.session.api.errors",
     **dict.fromkeys(("LoadedPipeline", "load"), "nfrun.session.api.pipelines"),
-    "Plan": "nfrun.session.api.pipelines",
+    "Plan": "nfrun.session.planning",
     **dict.fromkeys(("NodeFailure", "NodeResult", "Result"), "nfrun.session.api.results"),
     **dict.fromkeys(
         (

@@ -347,11 +347,12 @@ def test_to_yaml_replaces_its_own_files_only(tmp_path: Path) -> None:
 
 def test_the_place_of_a_mistake_is_that_of_the_call(tmp_path: Path) -> None:
     b = nfrun.Pipeline("x", folder=tmp_path)
-    _ = b.sql("ä", "select 1"), b.sql("b", "select 1", tiemout="3s")  # type: ignore[call-arg]
+    b.sql("ä", "select 1")
+    b.sql("b", "select 1", tiemout="3s")  # type: ignore[call-arg]
     with pytest.raises(nfrun.SpecError) as caught:
         b.check()
     marked = [p.span.text[p.column - 1 : p.column - 1 + p.span.length] for p in caught.value.problems]
-    assert marked == ['b.sql("ä", "select 1")', 'b.sql("b", "select 1", tiemout="3s")']
+    assert marked == ['b.sql("ä", "select 1")', 'b.sql("b", "select 1", tiemout="3s")  # type: ignore[call-arg]']
 
 
 def test_functions_of_this_process_run_in_no_other(tmp_path: Path) -> None:

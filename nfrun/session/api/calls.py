@@ -5,7 +5,6 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,20 +20,10 @@ def calling_place() -> SourceSpan:
     if frame is None:
         return SourceSpan("the program")
     file = frame.f_code.co_filename
-    line, column, end = _position(frame)
+    line = frame.f_lineno
     text = linecache.getline(file, line, frame.f_globals).rstrip("\n")
-    # Columns of code count bytes.
-    before, call = text.encode()[:column].decode(errors="replace"), text.encode()[column:end].decode(errors="replace")
-    return SourceSpan(_shown(file), line, len(before) + 1 if text else 0, max(1, len(call)), text)
-
-
-def _position(frame: FrameType) -> tuple[int, int, int | None]:
-    """Return the line of the call in a frame, and where it begins and ends there; the end is None behind the line."""
-    positions = islice(frame.f_code.co_positions(), frame.f_lasti // 2, None)
-    line, last, column, end = next(positions, (None, None, None, None))
-    if line is None or column is None:
-        return frame.f_lineno, 0, None
-    return line, column, end if last == line else None
+    call = text.strip()
+    return SourceSpan(_shown(file), line, text.find(call) + 1 if text else 0, max(1, len(call)), text)
 
 
 def shown_file(file: str) -> str:

@@ -20,7 +20,7 @@ from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.validate import validate_file
 from nfrun.session.api.errors import ProgramMessages, errors_for_programs
 from nfrun.session.api.given import GivenInputs, plain_params
-from nfrun.session.api.results import Result, as_html
+from nfrun.session.api.results import Result
 from nfrun.session.options import PlanOptions, RunOptions
 from nfrun.session.run import Program, Run
 from nfrun.session.run_setup import known_checks, run_in_program, set_up_run
@@ -30,7 +30,7 @@ from nfrun.system.runtime import gc_paused
 if TYPE_CHECKING:
     from nfrun.core.pipeline import Pipeline
     from nfrun.pipeline_file.built_document import BuiltPipeline
-    from nfrun.session.planning import Planned
+    from nfrun.session.planning import Plan
 
 
 Selectors: TypeAlias = "str | Collection[str]"
@@ -73,7 +73,9 @@ class RunnablePipeline(ABC):
 
         with errors_for_programs(PlanOptions, _FIELDS) as messages:
             options, program, _ = self._taken(PlanOptions, given, messages)
-            return Plan(plan_pipeline(options, messages, program), tuple(messages.warnings))
+            plan = plan_pipeline(options, messages, program)
+            plan.warnings = tuple(messages.warnings)
+            return plan
 
     def run(
         self,
@@ -235,35 +237,3 @@ def _run(run: Run, messages: ProgramMessages, progress: bool | None, on_prepared
 
     run_in_program(run, partial(progress_reporters, progress), around)
     return Result(run, tuple(messages.warnings), interrupted=bool(caught))
-
-
-class Plan:
-    """The plan of a run. `str` shows it as `nfrun plan` does; `warnings` are those of that command."""
-
-    def __init__(self, planned: Planned, warnings: tuple[str, ...]) -> None:
-        self._planned = planned
-        self.warnings = warnings
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The ids of the nodes that would run, in the order of the file. All of them if no reason was looked for."""
-        planned = self._planned
-        decisions = planned.decisions or {}
-        names = [name for name in planned.pipeline.nodes if name in planned.plan.nodes]
-        return tuple(name for name in names if name not in decisions or not decisions[name].hit)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `nfrun plan --format json`."""
-        from nfrun.reports.plan_view import as_json
-
-        return dict(as_json(self._planned.pipeline, self._planned.plan, self._planned.decisions))
-
-    def __str__(self) -> str:
-        return self._planned.text()
-
-    def __repr__(self) -> str:
-        count, runs = len(self._planned.plan.nodes), len(self.runs)
-        return f"<plan of {self._planned.pipeline.name}: {runs} of {count} nodes would run>"
-
-    def _repr_html_(self) -> str:
-        return as_html(str(self))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from nfrun.session.api.pipelines import Plan
     from nfrun.session.api.results import Result
+    from nfrun.session.planning import Plan
 
 
 class PipelineUnderTest:
