@@ -11,7 +11,7 @@ from typing import Any
 
 from nfrun.cluster.base import Cluster, RemoteWorker
 from nfrun.cluster.cluster import ClusterExecutor
-from nfrun.cluster.wire import Begun, Ended, HostConfig, from_text, to_text
+from nfrun.cluster.wire import Ended, HostConfig, Told, from_text, to_text
 from nfrun.core.events import nfrun_failure
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
@@ -124,7 +124,7 @@ class ToyHosted:
     def make(self, order: str, send: Callable[[str], object]) -> str:
         found = from_text(order)
         self.orders.append(found)
-        send(to_text(Begun(found.token)))
+        send(to_text(Told(found.token, "begun")))
         token = self._tokens.setdefault(found.token, CancelToken())
         try:
             outcome = self._run_attempt(found.order.start, token, asyncio.run)

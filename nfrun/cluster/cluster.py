@@ -14,20 +14,7 @@ from queue import SimpleQueue
 from nfrun.cluster.base import PER_WORKER, Cluster, is_private, shown_amount
 from nfrun.cluster.folder_copies import with_changes
 from nfrun.cluster.slots import Slot, WorkerSlots
-from nfrun.cluster.wire import (
-    Begun,
-    Ended,
-    Logged,
-    Message,
-    Printed,
-    Progressed,
-    RemoteOrder,
-    Skipped,
-    WireError,
-    from_text,
-    outcome_of,
-    to_text,
-)
+from nfrun.cluster.wire import Ended, RemoteOrder, Told, WireError, from_text, outcome_of, to_text
 from nfrun.core.errors import Cause, ClusterError, HandoffError
 from nfrun.core.events import CallStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId
@@ -255,21 +242,22 @@ class RemoteAttempts(OrderedAttempts):
             for timer in timers:
                 timer.cancel()
 
-    def _pass_on(self, order: AttemptOrder, message: Message) -> None:
-        """Carry out a message of the host."""
-        start, logs = order.start, self._runner.logs
-        node, attempt = start.node, start.attempt
-        if isinstance(message, Begun):
-            self._on_begun(*start.key)
-        elif isinstance(message, Printed):
-            logs.of(node, attempt, message.stream).feed(message.data)
-        elif isinstance(message, Skipped):
-            logs.of(node, attempt, message.stream).skip(message.bytes)
-        elif isinstance(message, Logged):
-            for level, line in message.lines:
+    def _pass_on(self, order: AttemptOrder, told: Told) -> None:
+        """Carry out what the host tells of an attempt."""
+        logs, node, attempt = self._runner.logs, order.start.node, order.start.attempt
+
+        def log(*lines: tuple[str, str]) -> None:
+            for level, line in lines:
                 logs.log(node, attempt, level, line)
-        elif isinstance(message, Progressed):
-            self._runner.progress(node, message.done, message.total)
+
+        takes: dict[str, Callable[..., object]] = {
+            "begun": partial(self._on_begun, *order.start.key),
+            "printed": lambda stream, data: logs.of(node, attempt, stream).feed(data),
+            "skipped": lambda stream, size: logs.of(node, attempt, stream).skip(size),
+            "logged": log,
+            "progressed": partial(self._runner.progress, node),
+        }
+        takes[told.what](*told.given)
 
     def _receive(self, ended: Ended) -> None:
         """Take what shared code has used. On the thread of the engine: a later attempt may use it."""
@@ -353,7 +341,7 @@ class _Execution:
         self.why = why
         self.inbox.put(None)
 
-    def listen(self, pass_on: Callable[[Message], object]) -> None:
+    def listen(self, pass_on: Callable[[Told], object]) -> None:
         """Pass on messages until the attempt has ended or is lost."""
         while (text := self.inbox.get()) is not None:
             with suppress(HandoffError, WireError):  # what it tells of itself decides nothing

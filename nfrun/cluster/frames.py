@@ -6,15 +6,11 @@ them.
 
 from __future__ import annotations
 
-import os
-import struct
 import threading
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import BinaryIO, NamedTuple
-
-_HEAD = struct.Struct(">2sBHI")  # a mark, and the lengths of the kind, of the name and of the text in bytes
-_MARK = b"nf"
+from typing import NamedTuple
 
 VERSION = 1  # of the texts, whose form is in `wire.py`
 
@@ -32,24 +28,16 @@ class Frame(NamedTuple):
     text: str = ""
 
 
-def to_bytes(frame: Frame) -> bytes:
-    """Return the bytes of a frame."""
-    parts = [part.encode() for part in frame]
-    return b"".join([_HEAD.pack(_MARK, *map(len, parts)), *parts])
+def write_frame(pipe: Connection, frame: Frame) -> None:
+    """Write a frame. Raises OSError if nobody reads it."""
+    pipe.send_bytes("\n".join(frame).encode())
 
 
-def read_frame(stream: BinaryIO) -> Frame | None:
-    """Read a frame. None at the end of the stream, also in the middle of a frame. Raises ValueError if it is none."""
-    head = stream.read(_HEAD.size)
-    if len(head) < _HEAD.size:
-        return None
-    mark, *lengths = _HEAD.unpack(head)
-    if mark != _MARK:
-        raise ValueError(f"{head!r} begins no frame")
-    parts = [stream.read(length) for length in lengths]
-    if [len(part) for part in parts] != lengths:
-        return None
-    return Frame(*(part.decode() for part in parts))
+def read_frame(pipe: Connection) -> Frame | None:
+    """Read a frame. None at the end of the pipe, also in the middle of a frame."""
+    with suppress(EOFError, OSError):
+        return Frame(*pipe.recv_bytes().decode().split("\n", 2))
+    return None
 
 
 class FrameWriter:
@@ -71,7 +59,6 @@ class FrameWriter:
         self._frames.put(None)
 
     def _write_all(self, pipe: int) -> None:
-        with suppress(OSError), os.fdopen(pipe, "wb") as stream:
+        with suppress(OSError), Connection(pipe, readable=False) as connection:
             while (frame := self._frames.get()) is not None:
-                stream.write(to_bytes(frame))
-                stream.flush()
+                write_frame(connection, frame)

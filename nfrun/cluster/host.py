@@ -28,17 +28,18 @@ def main() -> None:
     # Without links: what nodes open by relative names is in the folder that the system tells.
     folder = make_folder(Path(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")))
     leave = split(reading, [writing], folder)
-    from nfrun.cluster.host_loop import HostLoop  # the first of the two processes needs none of it
+    from multiprocessing.connection import Connection  # the first of the two processes needs none of it
 
-    with os.fdopen(reading, "rb") as frames_in, os.fdopen(writing, "wb") as frames_out:
-        loop = HostLoop(frames_out, folder, memory)
+    from nfrun.cluster.host_loop import HostLoop
 
-        def end(number: int, frame: object) -> None:
-            loop.is_ending = True  # what is killed now has not failed by itself
-            leave(1)
+    loop = HostLoop(Connection(writing, readable=False), folder, memory)
 
-        signal.signal(signal.SIGTERM, end)
-        loop.serve(frames_in)
+    def end(number: int, frame: object) -> None:
+        loop.is_ending = True  # what is killed now has not failed by itself
+        leave(1)
+
+    signal.signal(signal.SIGTERM, end)
+    loop.serve(Connection(reading, writable=False))
     leave(0)
 
 

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 
 from nfrun.cluster.code_archive import unpack
 from nfrun.cluster.folder_copies import NamedInCopy, packed_states
-from nfrun.cluster.wire import Begun, Ended, HostConfig, Logged, Message, Printed, Progressed, RemoteOrder, Skipped
+from nfrun.cluster.wire import Ended, HostConfig, Message, RemoteOrder, Told
 from nfrun.code.module_space import FolderModules
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError, NotStored
@@ -177,7 +177,7 @@ class HostRun:
             "taken": lambda *key: None,  # a call begins when its function is loaded
             "begun": lambda *key: _tell_begin(order, token, send),
             "log": logs.log,
-            "progress": lambda node, done, total: send(Progressed(token, done, total)),
+            "progress": lambda node, done, total: send(Told(token, "progressed", (done, total))),
             "records": records.append,
         }
         feeds = [logs.of(order.start.node, order.start.attempt, name).feed for name in STREAMS]
@@ -195,7 +195,7 @@ class HostRun:
         """Make an attempt at a node that is a process of its own, in this process."""
         start = order.start
         runner = self._worker.runner(
-            *(order, logs, lambda node, done, total: send(Progressed(token, done, total))),
+            *(order, logs, lambda node, done, total: send(Told(token, "progressed", (done, total)))),
             memo=self._memo,
             grace=self._config.grace,
             importer=self._modules.importer,
@@ -322,7 +322,7 @@ def _mapped_input(order: CallOrder) -> OutputRef:
 def _tell_begin(order: AttemptOrder, token: str, send: Send) -> None:
     """Tell that an attempt begins, if anybody needs to know: its timeout counts from then."""
     if order.node.timeout is not None:
-        send(Begun(token))
+        send(Told(token, "begun"))
 
 
 @mutable
@@ -429,11 +429,11 @@ class _SentStream(StreamLog):
 
     def _skip(self, size: int) -> None:
         if size > 0:
-            self._send(Skipped(self._token, self._stream, size))
+            self._send(Told(self._token, "skipped", (self._stream, size)))
 
     def _send_waiting(self) -> None:
         while self._waiting:
-            self._send(Printed(self._token, self._stream, bytes(self._waiting[:_CHUNK])))
+            self._send(Told(self._token, "printed", (self._stream, bytes(self._waiting[:_CHUNK]))))
             del self._waiting[:_CHUNK]
 
     def _send_lines(self) -> None:
@@ -442,11 +442,11 @@ class _SentStream(StreamLog):
         for line in self._logged:
             size += _logged_bytes(*line) + _LINE_BYTES
             if group and size > _CHUNK:
-                self._send(Logged(self._token, tuple(group)))
+                self._send(Told(self._token, "logged", tuple(group)))
                 group, size = [], _logged_bytes(*line) + _LINE_BYTES
             group.append(line)
         if group:
-            self._send(Logged(self._token, tuple(group)))
+            self._send(Told(self._token, "logged", tuple(group)))
         self._logged, self._size = [], 0
 
 

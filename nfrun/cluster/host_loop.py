@@ -10,24 +10,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import BinaryIO
 
 import nfrun
-from nfrun.cluster.frames import (
-    ANSWER,
-    ASK,
-    CLOSED,
-    END,
-    ENDED,
-    KILL,
-    MESSAGE,
-    ORDER,
-    STOP,
-    Frame,
-    read_frame,
-    to_bytes,
-)
+from nfrun.cluster import frames
+from nfrun.cluster.frames import Frame, read_frame, write_frame
 from nfrun.cluster.host_attempts import HostRun, start_workers
 from nfrun.cluster.wire import Answer, Ended, HostConfig, Message, Question, RemoteOrder, WireError, from_text, to_text
 from nfrun.core.errors import HandoffError
@@ -45,7 +33,7 @@ class HostLoop:
     `memory` are the bytes that it may use, 0 for all of the machine.
     """
 
-    def __init__(self, out: BinaryIO, folder: Path, memory: int) -> None:
+    def __init__(self, out: Connection, folder: Path, memory: int) -> None:
         self._out = out
         self._folder, self._memory = folder, memory
         self._writing = threading.Lock()
@@ -54,22 +42,22 @@ class HostLoop:
         self.is_ending = False
         self._tokens: dict[str, CancelToken] = {}
 
-    def serve(self, frames_in: BinaryIO) -> None:
+    def serve(self, pipe: Connection) -> None:
         """Serve until the end of the frames, or until one of them says so. Raises nothing that a run can cause."""
         gracefully = False
-        while not gracefully and (frame := read_frame(frames_in)) is not None:
-            if frame.kind == ORDER:
+        while not gracefully and (frame := read_frame(pipe)) is not None:
+            if frame.kind == frames.ORDER:
                 self._tokens[frame.name] = token = CancelToken()
                 self._start(self._make, frame, token)
-            elif frame.kind == ASK:
+            elif frame.kind == frames.ASK:
                 self._start(self._answer, frame)
-            elif frame.kind in (STOP, KILL) and (found := self._tokens.get(frame.name)) is not None:
+            elif frame.kind in (frames.STOP, frames.KILL) and (found := self._tokens.get(frame.name)) is not None:
                 # On a thread of its own: callbacks may wait for a lock.
-                self._start(found.kill if frame.kind == KILL else found.cancel)
-            gracefully = frame.kind == END
+                self._start(found.kill if frame.kind == frames.KILL else found.cancel)
+            gracefully = frame.kind == frames.END
         self.is_ending = True
         messages = self._run.close(at_once=not gracefully) if self._run is not None else []
-        self._write(Frame(CLOSED, text=json.dumps(messages)))
+        self._write(Frame(frames.CLOSED, text=json.dumps(messages)))
 
     def _start(self, do: Callable[..., object], *arguments: object) -> None:
         try:
@@ -94,7 +82,7 @@ class HostLoop:
             text = to_text(Ended(frame.name, lost=str(error)))
         del self._tokens[frame.name]
         if not self.is_ending:
-            self._write(Frame(ENDED, frame.name, text))
+            self._write(Frame(frames.ENDED, frame.name, text))
 
     def _run_of(self, config: HostConfig) -> HostRun:
         with self._setting_up:
@@ -109,16 +97,14 @@ class HostLoop:
             text = to_text(answer(question, self._folder))
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
-        self._write(Frame(ANSWER, frame.name, text))
+        self._write(Frame(frames.ANSWER, frame.name, text))
 
     def _send(self, message: Message) -> None:
-        self._write(Frame(MESSAGE, message.token, to_text(message)))
+        self._write(Frame(frames.MESSAGE, message.token, to_text(message)))
 
     def _write(self, frame: Frame) -> None:
-        data = to_bytes(frame)
-        with self._writing, suppress(OSError, ValueError):  # nobody reads any more: then stdin ends, too
-            self._out.write(data)
-            self._out.flush()
+        with self._writing, suppress(OSError):  # nobody reads any more: then the other pipe ends, too
+            write_frame(self._out, frame)
 
 
 def _quoted(path: str) -> str:

@@ -15,22 +15,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 
-from nfrun.cluster.frames import (
-    ANSWER,
-    ASK,
-    CLOSED,
-    END,
-    ENDED,
-    KILL,
-    MESSAGE,
-    ORDER,
-    STOP,
-    VERSION,
-    Frame,
-    FrameWriter,
-    read_frame,
-)
+from nfrun.cluster import frames
+from nfrun.cluster.frames import Frame, FrameWriter, read_frame
 from nfrun.system.pipes import pump
 from nfrun.system.processes.process_tree import describe_exit
 
@@ -69,12 +57,12 @@ def start(
     except OSError as error:
         on_end(_lost(token, f"no host could be started on {socket.gethostname()}: {error}"))
         return
-    host.write(Frame(ORDER, token, order))
+    host.write(Frame(frames.ORDER, token, order))
     with _lock:
         execution.is_sent = True
         early = _early.pop(token, None)
     if early is not None:
-        host.write(Frame(KILL if early else STOP, token))
+        host.write(Frame(frames.KILL if early else frames.STOP, token))
 
 
 def has_host(run: str) -> bool:
@@ -114,7 +102,7 @@ def stop(run: str, token: str, kill: bool) -> None:
                 del _early[next(iter(_early))]
             _early[token] = kill or _early.get(token, False)
             return
-    host.write(Frame(KILL if kill else STOP, token))
+    host.write(Frame(frames.KILL if kill else frames.STOP, token))
 
 
 def ask(question: str, memory: int = 0) -> str:
@@ -129,7 +117,7 @@ def ask(question: str, memory: int = 0) -> str:
         host = _enter(run, name, execution, memory)
     except OSError as error:
         return f"no host could be started: {error}"
-    host.write(Frame(ASK, name, question))
+    host.write(Frame(frames.ASK, name, question))
     if not execution.ended.wait(_ANSWER_SECONDS):
         host.end_execution(name, f"its host has not answered within {_ANSWER_SECONDS:g} s")
     return answers[0]
@@ -153,7 +141,7 @@ def _enter(run: str, token: str, execution: _Execution, memory: int) -> _Host:
 
 
 def _lost(token: str, why: str) -> str:
-    return json.dumps({"version": VERSION, "value": {"$": "Ended", "token": token, "lost": why}})
+    return json.dumps({"version": frames.VERSION, "value": {"$": "Ended", "token": token, "lost": why}})
 
 
 class _Execution:
@@ -183,7 +171,7 @@ class _Host:
         self._left_at = time.monotonic()
         their_in, our_out = os.pipe()
         our_in, their_out = os.pipe()
-        self._out, self._in = FrameWriter(our_out), os.fdopen(our_in, "rb")
+        self._out, self._in = FrameWriter(our_out), Connection(our_in, writable=False)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", f"{__package__}.host", str(their_in), str(their_out), str(memory)],
@@ -224,7 +212,7 @@ class _Host:
         """End the process, and wait for that. Returns messages about errors."""
         self.has_ended = True
         process = self._process
-        self.write(Frame(END))
+        self.write(Frame(frames.END))
         for signalled in (None, process.terminate, process.kill):
             if signalled is not None:
                 signalled()
@@ -238,12 +226,12 @@ class _Host:
         """Pass on what the host sends, until it has ended."""
         with suppress(OSError, ValueError):
             while (frame := read_frame(self._in)) is not None:
-                if frame.kind == CLOSED:
+                if frame.kind == frames.CLOSED:
                     self._messages = json.loads(frame.text)
-                elif frame.kind == MESSAGE and (execution := self.executions.get(frame.name)) is not None:
+                elif frame.kind == frames.MESSAGE and (execution := self.executions.get(frame.name)) is not None:
                     with suppress(Exception):  # what it tells of itself decides nothing
                         execution.send(frame.text)
-                elif frame.kind in (ENDED, ANSWER):
+                elif frame.kind in (frames.ENDED, frames.ANSWER):
                     self.end_execution(frame.name, frame.text)
         self._out.close()  # what sends no frames any more is to end
         self._tell_end(self._process.wait())

@@ -85,48 +85,21 @@ class RemoteOrder:
 
 
 @frozen
-class Begun:
-    """The work of an attempt begins: its timeout counts from now."""
+class Told:
+    """An attempt tells something before its end. `what` says what is `given`.
 
-    token: str
-
-
-@frozen
-class Printed:
-    """An attempt has printed. `stream` is `stdout` or `stderr`."""
-
-    token: str
-    stream: str
-    data: bytes
-
-
-@frozen
-class Skipped:
-    """So many bytes of what an attempt has printed or logged are left out, between what was sent and what follows.
-
-    The `stream` of what it has logged is `log`.
+    | `what` | `given` |
+    | --- | --- |
+    | `begun` | nothing: its work begins, and its timeout counts from now |
+    | `printed` | `stdout` or `stderr`, and bytes |
+    | `skipped` | a stream, or `log`; how many bytes are left out, between what was sent and what follows |
+    | `logged` | lines, each with its level |
+    | `progressed` | how much is done, and the total or None |
     """
 
     token: str
-    stream: str
-    bytes: int
-
-
-@frozen
-class Logged:
-    """An attempt has logged lines, each with its level."""
-
-    token: str
-    lines: tuple[tuple[str, str], ...]
-
-
-@frozen
-class Progressed:
-    """An attempt has told its progress."""
-
-    token: str
-    done: float
-    total: float | None
+    what: str
+    given: tuple[Any, ...] = ()
 
 
 @frozen
@@ -177,7 +150,7 @@ class Answer:
     store_error: str = ""
 
 
-Message = Begun | Printed | Skipped | Logged | Progressed | Ended
+Message = Told | Ended
 
 
 def outcome_of(ended: Ended, start: NodeStarted) -> Outcome:
@@ -267,7 +240,7 @@ def _value(found: Any) -> Any:
 _CLASSES: dict[str, Any] = {
     cls.__name__: cls
     for cls in (
-        *(HostConfig, RemoteOrder, Begun, Printed, Skipped, Logged, Progressed, Ended, Question, Answer),
+        *(HostConfig, RemoteOrder, Told, Ended, Question, Answer),
         *(AttemptOrder, CallOrder, Piece, WorkerData, NodeStarted, ChecksStarted, CallStarted),
         *(Pipeline, Axis, Budget, Param, NodeSpec, Input, Gather, Retry, SourceSpan, MapSpec, MapForm, StaticHalf),
         *(Contract, Check, CheckResult, Outcome, CallOutcome, OutputRef, Failure, Frame, MapCounts),

@@ -9,12 +9,12 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
 from nfrun.cluster import hosted
-from nfrun.cluster.wire import Ended, HostConfig, Printed, RemoteOrder, from_text, to_text
+from nfrun.cluster.wire import Ended, HostConfig, RemoteOrder, Told, from_text, to_text
 from nfrun.core.events import CallStarted, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.values import replace
@@ -27,7 +27,6 @@ from nfrun.tables.places.stored_outputs import StoredOutputs, put_output
 
 NOTHING: Mapping[str, Any] = {}
 NODE = OutputId("node")
-_M = TypeVar("_M")
 
 
 @dataclass
@@ -152,10 +151,10 @@ class Trial:
         rows: list[dict[str, Any]] = WorkerStore(self.folder).open(replace(ref, path=str(self.stored(ref)))).to_pylist()
         return rows
 
-    def told(self, kind: type[_M]) -> list[_M]:
-        """Return the messages of a kind, without their order between kinds."""
-        return [message for message in self.messages if isinstance(message, kind)]
+    def told(self, what: str) -> list[Any]:
+        """Return what attempts have told of a kind."""
+        return [message.given for message in self.messages if isinstance(message, Told) and message.what == what]
 
     def printed(self, stream: str) -> bytes:
         """Return what attempts have printed."""
-        return b"".join(message.data for message in self.told(Printed) if message.stream == stream)
+        return b"".join(data for name, data in self.told("printed") if name == stream)

@@ -15,7 +15,7 @@ from nfrun.cluster import cluster as cluster_module
 from nfrun.cluster.base import RemoteWorker
 from nfrun.cluster.cluster import ClusterExecutor
 from nfrun.cluster.slots import Slot
-from nfrun.cluster.wire import Logged, Printed, to_text
+from nfrun.cluster.wire import Told, to_text
 from nfrun.core.errors import Cause, ClusterError
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec
@@ -292,8 +292,8 @@ def test_prints_and_lines_are_passed_on_and_what_cannot_be_read_is_not(make: Mak
     (token,) = trial.engine.placed
     send = trial.engine.hosted.send
     send("nonsense")
-    send(to_text(Printed(token, "stdout", b"out\n")))
-    send(to_text(Logged(token, (("info", "one"), ("warning", "two")))))
+    send(to_text(Told(token, "printed", ("stdout", b"out\n"))))
+    send(to_text(Told(token, "logged", (("info", "one"), ("warning", "two")))))
     trial.go.set()
     assert trial.outcome().failure is None
     assert trial.lines == [("x", "stdout", "out"), ("x", "info", "one"), ("x", "warning", "two")]

@@ -25,11 +25,9 @@ from nfrun.cluster.host_attempts import Room, SentLogs
 from nfrun.cluster.wire import (
     Answer,
     HostConfig,
-    Logged,
     Message,
-    Printed,
     Question,
-    Skipped,
+    Told,
     from_text,
     outcome_of,
     to_text,
@@ -305,10 +303,10 @@ def test_two_runs_with_modules_of_one_name_see_their_own(trial: Trial, tmp_path:
 
 def test_of_a_flood_of_prints_the_beginning_and_the_end_are_sent(shared: Trial, tmp_path: Path) -> None:
     shared.run("python", "steps:flood")
-    printed = shared.told(Printed)
-    assert sum(len(message.data) for message in printed) == 2 * KEEP_BYTES
-    assert max(len(message.data) for message in printed) <= 1 << 14
-    assert [message.bytes for message in shared.told(Skipped)] == [1600 * 65_536 - 2 * KEEP_BYTES]
+    sizes = [len(data) for _, data in shared.told("printed")]
+    assert sum(sizes) == 2 * KEEP_BYTES
+    assert max(sizes) <= 1 << 14
+    assert [size for _, size in shared.told("skipped")] == [1600 * 65_536 - 2 * KEEP_BYTES]
 
 
 # -- logs, without a host ----------------------------------------------------------------------------------------------
@@ -317,13 +315,14 @@ def test_of_a_flood_of_prints_the_beginning_and_the_end_are_sent(shared: Trial, 
 def replayed(logs: Logs, messages: list[Message]) -> None:
     """Carry out messages, as a run does."""
     for message in messages:
-        if isinstance(message, Printed):
-            logs.of("n", 1, message.stream).feed(message.data)
-        elif isinstance(message, Skipped):
-            logs.of("n", 1, message.stream).skip(message.bytes)
-        elif isinstance(message, Logged):
-            for level, line in message.lines:
+        assert isinstance(message, Told)
+        if message.what == "logged":
+            for level, line in message.given:
                 logs.log("n", 1, level, line)
+        else:
+            stream, given = message.given
+            log = logs.of("n", 1, stream)
+            log.feed(given) if message.what == "printed" else log.skip(given)
     logs.end("n", 1)
 
 
@@ -366,11 +365,10 @@ def test_calls_of_a_mapped_node_share_the_room(tmp_path: Path) -> None:
         logs = SentLogs(sent.append, str(call), None, rooms, 100)
         logs.of("n", 1, "stdout").feed(b"x" * (KEEP_BYTES // 2))
         logs.end("n", 1)
-    printed = [message for message in sent if isinstance(message, Printed)]
-    assert sum(len(message.data) for message in printed) == KEEP_BYTES + 2 * 100
-    assert [message for message in sent if isinstance(message, Skipped)] == [
-        Skipped(str(call), "stdout", KEEP_BYTES // 2 - 100) for call in (2, 3)
-    ]
+    told = [message for message in sent if isinstance(message, Told)]
+    assert sum(len(message.given[1]) for message in told if message.what == "printed") == KEEP_BYTES + 2 * 100
+    skipped = [message for message in told if message.what == "skipped"]
+    assert skipped == [Told(str(call), "skipped", ("stdout", KEEP_BYTES // 2 - 100)) for call in (2, 3)]
 
 
 # -- questions ---------------------------------------------------------------------------------------------------------

@@ -11,15 +11,11 @@ from typing import Any
 
 import pytest
 
-from nfrun.cluster.frames import Frame as PipeFrame
-from nfrun.cluster.frames import read_frame, to_bytes
 from nfrun.cluster.wire import (
     Ended,
     HostConfig,
-    Logged,
-    Printed,
-    Progressed,
     RemoteOrder,
+    Told,
     WireError,
     from_text,
     outcome_of,
@@ -84,10 +80,10 @@ VALUES = [
         ),
     ),
     Ended("t", records=b"\x00" * 9, evidence={"p": "data/checks-t-0.arrow"}, lost="why"),
-    Printed("t", "stdout", bytes(range(256))),
-    Logged("t", (("info", "a\x1b\u2028"),)),
-    Progressed("t", 1, None),
-    Progressed("t", math.inf, 2.5),
+    Told("t", "printed", ("stdout", bytes(range(256)))),
+    Told("t", "logged", (("info", "a\x1b\u2028"),)),
+    Told("t", "progressed", (1, None)),
+    Told("t", "progressed", (math.inf, 2.5)),
     RemoteOrder(
         "t",
         HostConfig(
@@ -166,8 +162,8 @@ def _text(value: Any, version: Any = 1) -> str:
         (_text(1, 2), "a message has version 2, and this nfrun has 1"),
         (_text({"$": "Popen", "args": "ls"}), "a message has a 'Popen', which this nfrun does not know"),
         (_text({"$": ["x"]}), "a message is damaged (TypeError"),
-        (_text({"$": "Begun", "token": "t", "more": 1}), "a 'Begun' has 'more', which this nfrun does not know"),
-        (_text({"$": "Begun"}), "a message is damaged (TypeError"),
+        (_text({"$": "Told", "token": "t", "more": 1}), "a 'Told' has 'more', which this nfrun does not know"),
+        (_text({"$": "Told"}), "a message is damaged (TypeError"),
         (_text({"$": "id", "v": [1, 2]}), "a message is damaged (an id is two texts)"),
         (_text({"$": "bytes", "v": "ä"}), "a message is damaged (ValueError"),
         (_text({"$": "cause", "v": "none"}), "a message is damaged (ValueError: 'none' is not a valid Cause)"),
@@ -184,19 +180,3 @@ def test_an_execution_that_is_lost_is_a_failure() -> None:
     outcome = outcome_of(Ended("t", lost="its host was killed by SIGKILL"), START)
     assert outcome.node == NODE.id
     assert outcome.failure == Failure(Cause.LOST, "WorkerLost", "its host was killed by SIGKILL")
-
-
-def test_frames_are_read_as_they_were_written(tmp_path: Path) -> None:
-    sent = [PipeFrame("order", "tökén", "x" * 70_000), PipeFrame("end"), PipeFrame("stop", "t", "\x00")]
-    data = b"".join(map(to_bytes, sent))
-    (tmp_path / "pipe").write_bytes(data)
-    with (tmp_path / "pipe").open("rb") as stream:
-        assert [read_frame(stream) for _ in sent] == sent
-        assert read_frame(stream) is None
-    (tmp_path / "pipe").write_bytes(data[:60_000])
-    with (tmp_path / "pipe").open("rb") as stream:
-        assert read_frame(stream) is None, "the end of the stream is in the middle of it"
-    with (tmp_path / "pipe").open("wb") as stream:
-        stream.write(b"GET / HTTP/1.1\r\n")
-    with (tmp_path / "pipe").open("rb") as stream, pytest.raises(ValueError, match="begins no frame"):
-        read_frame(stream)
