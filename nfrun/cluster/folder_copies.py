@@ -7,7 +7,7 @@ such as by a node that writes a file on the machine of the run, does not reach i
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath
 
@@ -16,9 +16,7 @@ from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.core.values import replace
-from nfrun.nodes.base import NamedFiles
-from nfrun.nodes.external_files import ExternalInputs, declared_files, external_outputs
-from nfrun.nodes.folders import folder_of
+from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.nodes.registry import kind_of
 from nfrun.system.checksums import FileChecksums
 
@@ -27,49 +25,7 @@ _INSTEAD = "give it to the node as an input, or run the node here (executor: thr
 _CHANGED = f"'{{}}' has changed since the run began, and workers have the folder as it was then: {_INSTEAD}"
 _NOT_THERE = f"'{{}}' is not on workers, which have the folder of the pipeline without hidden files: {_INSTEAD}"
 
-_LEFT_BEHIND = "node '{}' names '{}', which does not travel to workers{}: " + _INSTEAD
-
 State = tuple[int, ...]
-
-
-def left_behind(specs: Iterable[NodeSpec], base: Path, travel: Collection[Path]) -> tuple[list[str], list[str]]:
-    """Return what is told before nodes run on workers about files that they name and that do not `travel` there.
-
-    First why nodes would fail: they read files outside of the folder of the pipeline, `base`. Then warnings: a node may
-    do without a hidden file, and a script without one that its text names. Workers may have files with absolute paths.
-    """
-    there, problems, warnings = frozenset(travel), list[str](), list[str]()
-    for spec in specs:
-        found = declared_files(spec, base).items()
-        declared = [(entry, _whole(path)) for entry, files in found for path in files.values()]
-        sure = [path for entry, path in declared if path.is_relative_to(base) or not PurePath(entry).is_absolute()]
-        for path in dict.fromkeys([*sure, *_named_files(spec, base)]):
-            name = os.path.relpath(path, base)
-            if path in there or not path.is_file():
-                continue
-            is_hidden = not name.startswith("..") and any(part.startswith(".") for part in PurePath(name).parts)
-            told = _LEFT_BEHIND.format(spec.declared, name, " (it is hidden)" if is_hidden else "")
-            is_sure = not is_hidden and (path in sure or not kind_of(spec).runs.is_process)
-            (problems if is_sure else warnings).append(told)
-    return problems, warnings
-
-
-def _named_files(spec: NodeSpec, base: Path) -> Iterator[Path]:
-    """Yield the files that the text of a node names and does not write, but for those with an absolute path."""
-    folder = folder_of(spec, base)
-    named = kind_of(spec).outside.inputs(spec, folder) or NOTHING
-    written = {_whole(folder / name) for name in named.written} if isinstance(named, NamedFiles) else set()
-    text = f"{spec.body} {dict(spec.with_)} {dict(spec.env)}"
-    for name, path in named.items():
-        whole = _whole(path)
-        if whole not in written and (
-            whole.is_relative_to(base) or name not in text or not PurePath(name).is_absolute()
-        ):
-            yield whole
-
-
-def _whole(path: Path) -> Path:
-    return Path(os.path.normpath(path.absolute()))
 
 
 def packed_states(folder: Path) -> dict[str, State]:

@@ -7,17 +7,12 @@ has started.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
-from shutil import rmtree
 
 from nfrun.system.processes.reaper import split
-
-_NAME = "nfrun-host-"
 
 
 def main() -> None:
@@ -26,7 +21,8 @@ def main() -> None:
     for pipe in (reading, writing):
         os.set_inheritable(pipe, False)
     # Without links: what nodes open by relative names is in the folder that the system tells.
-    folder = make_folder(Path(os.path.realpath(os.environ.get("TMPDIR") or "/tmp")))
+    folder = Path(os.path.realpath(os.environ.get("TMPDIR") or "/tmp"), f"nfrun-host-{os.urandom(6).hex()}")
+    folder.mkdir(mode=0o700)
     leave = split(reading, [writing], folder)
     from multiprocessing.connection import Connection  # the first of the two processes needs none of it
 
@@ -41,36 +37,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     loop.serve(Connection(reading, writable=False))
     leave(0)
-
-
-def make_folder(parent: Path) -> Path:
-    """Make a folder in `parent`, and lock it as long as this process or its child lives. Raises OSError.
-
-    Folders there that nobody locks are removed.
-    """
-    for left in parent.glob(f"{_NAME}*"):
-        with suppress(OSError):  # of another user, or removed meanwhile
-            file = _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            rmtree(left, ignore_errors=True)
-            os.close(file)  # a host that has just made it waits for the lock, and makes another
-    while True:
-        folder = parent / f"{_NAME}{os.urandom(6).hex()}"
-        folder.mkdir(mode=0o700)
-        with suppress(OSError):  # a file system without locks
-            _lock(folder, fcntl.LOCK_EX)
-        if folder.is_dir():  # otherwise another host has found it before it was locked
-            return folder
-
-
-def _lock(folder: Path, how: int) -> int:
-    """Lock a folder and return the open file, which stays open. Raises OSError if it is locked."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(file, how)
-    except OSError:
-        os.close(file)
-        raise
-    return file
 
 
 if __name__ == "__main__":

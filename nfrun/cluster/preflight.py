@@ -28,14 +28,13 @@ _NOT_OURS = ("it has no nfrun", "a message has version")  # what workers say tha
 class Needs:
     """The needs of a pipeline on each worker: modules that its code imports, and nodes that take of `PER_WORKER`.
 
-    `versions` are those of this process, by the names of `Answer.versions`. `problems` and `warnings` are known before.
+    `versions` are those of this process, by the names of `Answer.versions`. `problems` are known before.
     """
 
     modules: tuple[str, ...]
     nodes: tuple[NodeSpec, ...]
     versions: Mapping[str, str]
     problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -> list[str]:
@@ -72,7 +71,7 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     if problems:
         raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *problems]))
     told = _together("{who} {is_} left out: {what}", left_out, len(answers))
-    return [*needs.warnings, *told, *_warnings(found, needs.versions, asked)]
+    return [*told, *_warnings(found, needs.versions, asked)]
 
 
 def _answer(text: str) -> Answer | str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from nfrun import __version__
 from nfrun.cluster.base import Cluster, Engine, is_private
 from nfrun.cluster.code_archive import CodeFiles, find_code
-from nfrun.cluster.folder_copies import left_behind
 from nfrun.cluster.preflight import Needs, preflight
 from nfrun.cluster.slots import most_slots
 from nfrun.cluster.wire import HostConfig, to_text
@@ -69,8 +68,7 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
             tell=run.messages,
         )
         code = _code(pipeline, run.work.path, place)
-        left = left_behind(placed, _base(pipeline), {*code.files.values()})
-        run.messages.warn_all(_ask_workers(cluster, address, placed, _modules(pipeline, placed), secret, left))
+        run.messages.warn_all(_ask_workers(cluster, address, placed, _modules(pipeline, placed), secret))
         yield replace(cluster, config=_with_code(cluster.config, code, pipeline, place))
 
 
@@ -85,22 +83,16 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
     placed: list[NodeSpec] = []
     modules: dict[str, None] = {}
-    problems: list[str] = []
-    warnings: list[str] = []
-    travel = {path for one in files for path in _code(one, Path(one.folder, WORK_DIR), place).files.values()}
     for one in files:
+        _code(one, Path(one.folder, WORK_DIR), place)  # which refuses what is too large
         executors = place_nodes(one, CLUSTERS[0], NodeStats({}, {}, {}, {}), FolderCode(Path(one.folder))).executors
         specs = [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
         placed += specs
-        lacking, hidden = left_behind(specs, _base(one), travel)
-        problems += lacking
-        warnings += hidden
         modules.update(dict.fromkeys(_modules(one, specs)))
     run = f"validate-{os.urandom(6).hex()}"
     with closing(_engine(address, run, cores())) as engine:
         config = HostConfig(run, run, _shared(files[0]), place.uri)
-        secret, left = naming_secrets(files, placed), (problems, warnings)
-        warnings = _ask_workers(Cluster(engine, config, place), address, placed, modules, secret, left)
+        warnings = _ask_workers(Cluster(engine, config, place), address, placed, modules, naming_secrets(files, placed))
         workers = engine.workers()
     slots = sum(worker.slots for worker in workers)
     many = "" if len(workers) == 1 else "s"
@@ -125,17 +117,14 @@ def _ask_workers(
     placed: Sequence[NodeSpec],
     modules: Iterable[str],
     secret: Iterable[str],
-    left: tuple[Sequence[str], Sequence[str]],
 ) -> list[str]:
     """Ask the workers whether they can run the nodes that are `placed` on them. Returns warnings.
 
-    `secret` are the parts of the pipeline with secrets that travel, and `left` problems and warnings about files that
-    do not. Raises ClusterError.
+    `secret` are the parts of the pipeline with secrets that travel. Raises ClusterError.
     """
     versions = {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
     told = _told_in_the_open(secret, [address, *(worker.address for worker in cluster.engine.workers())])
-    problems, warnings = left
-    return preflight(cluster, Needs(tuple(modules), tuple(placed), versions, (*told, *problems), tuple(warnings)))
+    return preflight(cluster, Needs(tuple(modules), tuple(placed), versions, tuple(told)))
 
 
 def _config(run: Run, placement: Placement, place: Place) -> HostConfig:

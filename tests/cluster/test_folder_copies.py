@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cluster.folder_copies import NamedInCopy, left_behind, packed_states, with_changes
+from nfrun.cluster.folder_copies import NamedInCopy, packed_states, with_changes
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.observation import Observation
@@ -66,32 +66,3 @@ def test_a_script_that_fails_tells_which_file_of_its_text_is_not_there(tmp_path:
     found = with_changes(Outcome("n", 1, failure), START, {}, SPEC, tmp_path, SUMS).failure
     assert found is not None
     assert found.details == NOT_THERE.format("named.txt")
-
-
-def test_what_does_not_travel_is_told_before_nodes_run(tmp_path: Path) -> None:
-    base, shared = tmp_path / "p", tmp_path / "shared"
-    for path in (base / "in.csv", base / ".hidden.csv", shared / "x.csv", shared / "out.txt"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("a\n1\n")
-
-    def spec(id: str, kind: str, body: str, files: tuple[str, ...] = ()) -> NodeSpec:
-        return NodeSpec(id, kind, body, (), {}, (), (), {}, files=files)
-
-    nodes = [
-        spec("script", "run", "cat ../shared/x.csv in.csv > ../shared/out.txt"),
-        spec("declared", "python", "s:f", ("../shared/*.csv", "in.csv", "../nowhere.csv")),
-        spec("query", "sql", "select * from read_csv('../shared/x.csv')"),
-        spec("hidden", "sql", "select * from read_csv('.hidden.csv')"),
-        spec("absolute", "run", f"cat {shared}/x.csv", (f"{shared}/x.csv",)),
-        spec("absolute_query", "sql", f"select * from read_csv('{shared}/x.csv')"),
-        spec("absolute_here", "sql", f"select * from read_csv('{base}/in.csv')"),
-    ]
-
-    what = f"'../shared/x.csv', which does not travel to workers: {INSTEAD}"
-    assert left_behind(nodes, base, {base / "in.csv"}) == (
-        [f"node 'declared' names {what}", f"node 'query' names {what}"],
-        [
-            f"node 'script' names {what}",
-            f"node 'hidden' names '.hidden.csv', which does not travel to workers (it is hidden): {INSTEAD}",
-        ],
-    )

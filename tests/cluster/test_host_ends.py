@@ -20,7 +20,6 @@ from hosts import Trial
 import nfrun
 from nfrun.cluster import host_attempts, hosted
 from nfrun.cluster.frames import ORDER, Frame
-from nfrun.cluster.host import make_folder
 from nfrun.cluster.host_attempts import Room, SentLogs
 from nfrun.cluster.wire import (
     Answer,
@@ -197,14 +196,6 @@ def test_a_host_that_is_killed_loses_its_attempts_and_leaves_nothing(trial: Tria
     until(lambda: not set(marked(trial)) - orphaned, "all have ended")
     kill([*orphaned])
     assert trial.table(trial.run("python", "steps:quick")) == [{"n": 1}], "the next attempt has another"
-
-
-def test_folders_that_killed_hosts_have_left_are_removed(tmp_path: Path) -> None:
-    first = make_folder(tmp_path)
-    (left := tmp_path / "nfrun-host-left").mkdir()
-    (left / "file").write_text("")
-    second = make_folder(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([first, second]), "those that are locked stay"
 
 
 def test_files_count_also_where_the_temporary_folder_is_behind_a_link(
