@@ -15,7 +15,7 @@ from typing import Any
 
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import TABLE, NodeSpec, has_expression
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import closest_match, did_you_mean, ellipsize
 from nfrun.nodes.sql_tables import KNOWN_TYPES, arrow_table
 from nfrun.nodes.texts.sql_files import named_values
 
@@ -30,10 +30,7 @@ _HINTS = {
     "#": "a comment starts with --",
     "`": 'a name is quoted like this: "name"',
 }
-_KEYWORDS = """
-select from where group order having limit join left right inner outer cross using union distinct with values
-insert create table window qualify offset between describe summarize pivot unpivot
-"""
+_LOOK = "look at the words before it; quote a name that SQL reserves"
 # What DuckDB says of some columns that are not there; of others it gives the name.
 _UNKNOWN = re.compile(r'(?:^Column|does not have a column named) "([^"]+)"')
 # By the types of DuckDB. "string" comes last of those that are texts.
@@ -109,35 +106,9 @@ def _syntax_error(node: NodeSpec, error: Exception) -> Problem:
     words = [word for word in _WORD.finditer(node.body) if not word[1]]
     if at is None or not words:
         return Problem(("sql",), message)
-    here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)
-    hint = next((hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, words[here].start())), "")
-    keywords = _KEYWORDS.split()
-    for word in () if hint else words[max(0, here - 1) : here + 1][::-1]:  # also before, as in `select * form orders`
-        guess = closest_match(word[0], keywords) if word[0].lower() not in keywords else None
-        if guess and _goes_on(node, word, guess):
-            hint = f"did you mean '{guess}'?"
-        elif word is words[-1] and _goes_on(node, word, f"{word[0]} x"):
-            hint = "something is missing after it"
-        elif _NAME.fullmatch(word[0]) and _goes_on(node, word, f'"{word[0]}"'):
-            hint = f"'{word[0]}' is a reserved word: write \"{word[0]}\" if it is a name"
-        else:
-            continue
-        return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
-    word = words[here]
-    return Problem(("sql",), message, hint or "look at the words before it", start=word.start(), length=len(word[0]))
-
-
-def _goes_on(node: NodeSpec, word: re.Match[str], other: str) -> bool:
-    """Return whether DuckDB parses a query, or more of it, with other text in place of a word."""
-    import duckdb
-
-    query = f"{node.body[: word.start()]}{other}{node.body[word.end() :]}"
-    try:
-        _connection().extract_statements(query)
-    except duckdb.Error as error:
-        at = _index(query, _said(error))
-        return at is not None and word.start() + len(other) + 1 < at < len(query.rstrip())
-    return True
+    word = next((word for word in words if word.start() >= at), words[-1])
+    hint = next((hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, word.start())), _LOOK)
+    return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -362,16 +333,7 @@ def _missing(node: NodeSpec, inputs: Mapping[str, Any], column: str, subject: st
         return Problem((node.kind,), f"{what} where it is not there", start=start, length=length)
     tables = [item.output for item in node.inputs if item.type == TABLE]
     without = "none of its inputs has"
-    others = [item.alternative for item in node.inputs if item.alternative is not None]
-    if len(tables) == 1 and others:
-        without = f"neither '{tables[0]}' nor '{others[0]}' has"
-    elif len(tables) == 1:
+    if len(tables) == 1 and not any(item.alternative for item in node.inputs):
         without = "its table does not have" if tables[0].node == node.id else f"'{tables[0]}' does not have"
-    guess = closest_match(column, known)
-    hint = f"did you mean '{ellipsize(guess)}'?" if guess else ""
-    from nfrun.tables.file_io import SCHEMAS  # few runs need it
-
-    if not hint and any({*schema.names} <= {*known} for schema in SCHEMAS.values()):  # of texts and files: none says it
-        hint = f"it has {ellipsize(', '.join(known), 120)}"
     what = f"{what}, which {without}" if known else f"{what}, which is not there"
-    return Problem((node.kind,), what, hint, start=start, length=length)
+    return Problem((node.kind,), what, did_you_mean(column, known), start=start, length=length)

@@ -95,7 +95,7 @@ MISTAKES = [
         "\n\nselec 1",
         """models/late.sql:3:1: DuckDB cannot parse this query: syntax error at or near "selec"
     3 | selec 1
-      | ^^^^^ did you mean 'select'?""",
+      | ^^^^^ look at the words before it; quote a name that SQL reserves""",
     ),
     (
         "select n from a",
