@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
-from nfrun.core.file_source import FileSource
 from nfrun.core.pipeline import TABLE, NodeSpec, form_of
 from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, NodeError, check_gathered, check_makes_tables, output_name, seed_of
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
-from nfrun.nodes.sql_tables import Scan, arrow_table, bind_inputs, bind_needed, with_names
+from nfrun.nodes.sql_tables import arrow_table, bind_inputs, with_names
 from nfrun.nodes.text_facts import query_facts
 from nfrun.system.os_errors import os_error_in
 
@@ -187,11 +186,9 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
         import random
 
         connection.execute("select setseed(?)", [random.Random(seed).random()]).fetchall()
-    is_one_query = len(statements) == 1 and statements[0].type is duckdb.StatementType.SELECT
-    inputs = bind_inputs(context, connection, by_column=is_one_query)
-    scanned = [value.source for value in inputs.values() if isinstance(value, Scan)]
+    scanned = bind_inputs(context, connection)
     try:
-        return _executed(context, connection, inputs, statements)
+        return _executed(context, connection, statements)
     except duckdb.Error as error:
         named = with_names(str(error), scanned)
         raise error if named == str(error) else type(error)(named) from None
@@ -200,7 +197,7 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
             check_unchanged(source)
 
 
-def _executed(context: NodeContext, connection: Any, inputs: Mapping[str, Any], statements: Sequence[Any]) -> Any:
+def _executed(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
     """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
     if not statements:
         raise NodeError("the query is empty")
@@ -213,8 +210,6 @@ def _executed(context: NodeContext, connection: Any, inputs: Mapping[str, Any], 
             connection.execute(statement, given)
             while connection.fetchmany(_ROWS_READ):  # DuckDB goes on only after the last row of a result
                 pass
-        if any(isinstance(value, FileSource) for value in inputs.values()):
-            bind_needed(connection, inputs, statements[-1].query, wanted[-1])
         _check_cancelled(context)
         # Not execute(): DuckDB converts its result to Arrow row by row.
         result = connection.sql(statements[-1], params=wanted[-1])

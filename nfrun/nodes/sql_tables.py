@@ -1,21 +1,16 @@
 """Gives DuckDB the inputs of a query, and takes its result.
 
-Parquet files are scans, of which DuckDB reads what the query needs, and other inputs are Arrow tables. DuckDB cannot
-read Arrow files, but knows which columns it would read: the query is planned over tables without rows, these columns
-are read and checked like those of a whole table, and the others are nulls, which take no memory. They stay in their
-places, so that the query means the same as over the whole table.
+Parquet files are scans, of which DuckDB reads what the query needs, and other inputs are Arrow tables.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nfrun.core.file_source import FileSource
-from nfrun.core.pipeline import TABLE, Input
-from nfrun.core.values import frozen, replace
+from nfrun.core.pipeline import TABLE
 from nfrun.nodes.base import NodeContext, NodeError
 
 # Rows of a slice, as many as DuckDB's own row groups have. It scans a table of one large chunk 1.7 times slower.
@@ -53,51 +48,27 @@ _CAST_IN = re.compile(rf"\b({'|'.join(_CAST)})(?=[\[\]),]|$)")
 _HUGE_IN = re.compile(r"\bU?HUGEINT(?=[\[\]),]|$)")
 
 
-@frozen
-class Scan:
-    """The query of DuckDB that reads the files of a `source`. They have the paths that it has for them."""
+def bind_inputs(context: NodeContext, connection: Any) -> list[FileSource]:
+    """Make each input a table of its name that only this connection sees. Return the files that DuckDB reads itself.
 
-    query: str
-    source: FileSource
-
-
-def bind_inputs(context: NodeContext, connection: Any, *, by_column: bool) -> dict[str, Any]:
-    """Make each input a table of its name that only this connection sees. Return them by name: Arrow tables and scans.
-
-    `by_column`: of Arrow files, the table has no rows, and their `FileSource` is returned, for `bind_needed`. Raises
-    NodeError, FormatError, HandoffError, `duckdb.Error`.
+    Raises NodeError, FormatError, HandoffError, `duckdb.Error`.
     """
-    found = {}
+    scanned = []
     for item in context.node.inputs:
-        if item.type == TABLE:  # otherwise the query has its path as a value
-            found[item.name] = _value_of(context, connection, item, by_column=by_column)
-            _bind(connection, item.name, found[item.name])
-    return found
-
-
-def _bind(connection: Any, name: str, value: Any) -> None:
-    if isinstance(value, Scan):
-        connection.execute(f"create or replace temp view {_name(name)} as {value.query}")
-        return
-    from nfrun.tables.plain_arrays import empty_table
-
-    connection.register(name, empty_table(_schema(value)) if isinstance(value, FileSource) else sliced(value))
-
-
-def _value_of(context: NodeContext, connection: Any, item: Input, *, by_column: bool) -> Any:
-    source = context.files(item.name)
-    if source is not None and source.format == "arrow":
-        if by_column:
-            return source
-    elif source is not None:
-        scan = _scan(connection, source)
-        if scan is not None and _is_same_in_arrow(context, connection, source, scan):
-            return scan
-    table = context.table(item.name)
-    if not table.num_columns:  # DuckDB has no such tables
-        what = f"the table of '{item.output}' has no columns"
-        raise NodeError(what, "a query needs one at least: return a table with columns, also where it has no rows")
-    return table
+        if item.type != TABLE:  # the query has its path as a value
+            continue
+        source = context.files(item.name)
+        scan = _scan(connection, source) if source is not None and source.format == "parquet" else ""
+        if source is not None and scan and _is_same_in_arrow(context, connection, source, scan):
+            connection.execute(f"create or replace temp view {_name(item.name)} as {scan}")
+            scanned.append(source)
+            continue
+        table = context.table(item.name)
+        if not table.num_columns:  # DuckDB has no such tables
+            what = f"the table of '{item.output}' has no columns"
+            raise NodeError(what, "a query needs one at least: return a table with columns, also where it has no rows")
+        connection.register(item.name, sliced(table))
+    return scanned
 
 
 def with_names(message: str, scanned: Sequence[FileSource]) -> str:
@@ -122,7 +93,7 @@ def sliced(table: Any) -> Any:
     return type(table).from_batches(table.to_batches(max_chunksize=SLICE_ROWS), table.schema)
 
 
-def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: Scan) -> bool:
+def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource, scan: str) -> bool:
     """Return whether DuckDB gives the columns of the files the names and types that it gives the table in Arrow.
 
     It does not for times in milliseconds and for lists of a fixed size, for instance.
@@ -132,7 +103,7 @@ def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource,
     key = "sql_inputs", source
     if key not in context.memo:
         try:
-            scanned, given = connection.sql(scan.query), _in_arrow(connection, source)
+            scanned, given = connection.sql(scan), _in_arrow(connection, source)
             context.memo[key] = (scanned.columns, scanned.types) == (given.columns, given.types)
         except duckdb.Error:  # the table may still be readable
             context.memo[key] = False
@@ -141,20 +112,21 @@ def _is_same_in_arrow(context: NodeContext, connection: Any, source: FileSource,
 
 def _in_arrow(connection: Any, source: FileSource) -> Any:
     """Return the relation of the table in files as one of Arrow, without its rows. Raises `duckdb.Error`."""
+    from nfrun.tables.footers import source_schema
     from nfrun.tables.plain_arrays import empty_table
 
-    return connection.from_arrow(empty_table(_schema(source)))
+    return connection.from_arrow(empty_table(source_schema(source)))
 
 
-def _scan(connection: Any, source: FileSource) -> Scan | None:
-    """Return the scan of the files of an input, None if DuckDB cannot make it. Raises `duckdb.Error`."""
+def _scan(connection: Any, source: FileSource) -> str:
+    """Return the query of DuckDB that reads the files of an input, "" if there is none. Raises `duckdb.Error`."""
     if source.partitions:
         columns = _with_partitions(connection, source)
         options = "hive_partitioning = false, filename = true"  # an error where the files have a column of this name
     else:
         columns = "*" if source.columns is None else ", ".join(map(_name, source.columns))
         options = "hive_partitioning = false"
-    return Scan(f"select {columns} from read_parquet({_paths(source)}, {options})", source) if columns else None
+    return f"select {columns} from read_parquet({_paths(source)}, {options})" if columns else ""
 
 
 def _with_partitions(connection: Any, source: FileSource) -> str:
@@ -235,86 +207,3 @@ def _with_int64(kind: Any) -> Any:
         return pa.int64() if kind == pa.decimal128(38, 0) else kind
 
     return with_inner_types(kind, narrow)
-
-
-def bind_needed(connection: Any, inputs: Mapping[str, Any], query: str, values: Mapping[str, Any]) -> None:
-    """Bind tables with the columns that a query needs in place of Arrow files.
-
-    Raises FormatError, HandoffError, `duckdb.Error`.
-    """
-    from nfrun.tables.file_table import read_source
-
-    files = {name: value for name, value in inputs.items() if isinstance(value, FileSource)}
-    needed = _columns_read(connection, inputs, query, values)
-    tables = {name: _table_of(source, needed) for name, source in files.items()}
-    for name, table in tables.items():
-        _bind(connection, name, table)
-    if not _columns_read(connection, {**inputs, **tables}, query, values) <= needed:
-        for name, source in files.items():  # the plan is another one, now that there are rows
-            _bind(connection, name, read_source(source))
-
-
-def _columns_read(connection: Any, inputs: Mapping[str, Any], query: str, values: Mapping[str, Any]) -> set[str]:
-    """Return the names of the columns that the plan of a query reads of Arrow tables; all if they are not known."""
-    import duckdb
-
-    names = {name for value in inputs.values() if not isinstance(value, Scan) for name in _schema(value).names}
-    try:
-        (_, plan), *_ = connection.execute(f"explain (format json) {query}", values).fetchall()
-    except duckdb.Error:  # the query says it better
-        return names
-    found: set[str] = set()
-    for scan in _scans(json.loads(plan)):
-        columns = scan["extra_info"].get("Projections", ())
-        for text in [columns] if isinstance(columns, str) else columns:
-            # A part of a struct is 'column.part'.
-            read = {name for name in names if text == name or text.startswith(f"{name}.")}
-            found |= read or names
-    return found
-
-
-def _scans(value: Any) -> Iterator[dict[str, Any]]:
-    for plan in value:
-        if plan["name"] == "PYTHON_ARROW_SCAN":
-            yield plan
-        yield from _scans(plan["children"])
-
-
-def _schema(value: Any) -> Any:
-    """Return the schema of an Arrow table, or of the table in Arrow files."""
-    from nfrun.tables.footers import source_schema
-
-    return source_schema(value) if isinstance(value, FileSource) else value.schema
-
-
-def _table_of(source: FileSource, needed: Collection[str]) -> Any:
-    """Return the table in Arrow files, with nulls in columns that are not needed."""
-    from nfrun.tables.file_table import read_source
-    from nfrun.tables.plain_arrays import empty_table
-
-    schema = _schema(source)
-    wanted = [name for name in schema.names if name in needed]
-    if len({name.lower() for name in schema.names}) < len(schema.names) or len(wanted) == len(schema.names):
-        return read_source(source)
-    if not wanted:  # the query does not read this input
-        return empty_table(schema)
-    return _with_nulls(read_source(replace(source, columns=tuple(wanted))), schema)
-
-
-def _with_nulls(table: Any, schema: Any) -> Any:
-    """Return the table with all columns of the schema. Those that it lacks are nulls."""
-    import pyarrow as pa
-
-    longest = min(SLICE_ROWS, table.num_rows)
-    nulls = {field.type: pa.nulls(longest, field.type) for field in schema if field.name not in table.column_names}
-    batches = [
-        pa.RecordBatch.from_arrays(
-            [
-                batch.column(field.name) if field.name in table.column_names else nulls[field.type].slice(0, len(batch))
-                for field in schema
-            ],
-            schema=schema,
-        )
-        for batch in table.to_batches(max_chunksize=SLICE_ROWS)
-    ]
-    return pa.Table.from_batches(batches, schema)

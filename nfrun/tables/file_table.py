@@ -28,7 +28,7 @@ from nfrun.tables.formats import FormatError, format_of, local_source
 from nfrun.tables.ipc import schema_line
 from nfrun.tables.stored_form import check_types, registered_schema
 
-SCANNED = ("parquet", "arrow")  # formats of which queries read the columns that they need
+SCANNED = ("parquet", "arrow")  # formats of tables that are made when they are first asked for
 _MOST_OPEN = 400  # files in this process: the system may allow no more than 1,024
 
 
