@@ -78,13 +78,11 @@ ENUMS = [
     (["a"], pa.array(["a", "b"], pa.string_view()), ["b"]),
     ([1, 2.0], pa.array([1, 2, 3], pa.int8()), [3]),
     ([1, 1000], pa.array([1, 2], pa.int8()), [2]),
-    ([1.5], pa.array([1, 2]), [1, 2]),
     ([0.1], pa.array([0.1, 0.2], pa.float32()), [pa.scalar(0.2, pa.float32()).as_py()]),
     ([0], pa.array([-0.0, 1.0]), [1.0]),
     ([True], pa.array([True, False]), [False]),
     (["2024-01-01"], pa.array([date(2024, 1, 1), date(2024, 1, 2)]), [date(2024, 1, 2)]),
     ([0.1, 1], pa.array([Decimal("0.10"), Decimal("0.11"), Decimal("1.00")]), [Decimal("0.11")]),
-    ([0.123], pa.array([Decimal("0.12")]), [Decimal("0.12")]),
     ([], pa.array(["a", None]), ["a"]),
 ]
 
@@ -94,10 +92,10 @@ def test_enum(values: list[Any], column: pa.Array, wrong: list[Any]) -> None:
     assert failing("enum", {"c": values}, column) == wrong
 
 
-HIGH, NEW_YEAR = 2**63 - 1, datetime(2024, 1, 1)
+HIGH = 2**63 - 1
 RANGES = [
     ({"min": 0, "max": 2}, pa.array([-1, 0, 2, 3, None]), [-1, 3]),
-    ({"min": 0.5, "max": 2.5}, pa.array([0, 1, 2, 3]), [0, 3]),
+    ({"min": 1.0, "max": 2.0}, pa.array([0, 1, 2, 3]), [0, 3]),
     ({"min": -5, "max": 300}, pa.array([0, 255], pa.uint8()), []),
     ({"min": 300}, pa.array([0, 255, None], pa.uint8()), [0, 255]),
     ({"max": -1}, pa.array([0, 255], pa.uint8()), [0, 255]),
@@ -106,16 +104,11 @@ RANGES = [
     ({"max": HIGH + 1}, pa.array([2**64 - 1, 1], pa.uint64()), [2**64 - 1]),
     ({"min": 0}, pa.array([-0.0, 0.0, -0.1, math.inf]), [-0.1]),
     ({"max": 0.1}, pa.array([0.1, 0.2], pa.float32()), [pa.scalar(0.2, pa.float32()).as_py()]),
-    ({"max": math.inf}, pa.array([1, 2]), []),
-    ({"max": -math.inf}, pa.array([1, 2]), [1, 2]),
-    ({"min": 0.005}, pa.array([Decimal("0.00"), Decimal("0.01")]), [Decimal("0.00")]),
     ({"max": 10**9}, pa.array([Decimal("9.99")]), []),
     ({"min": 10**9}, pa.array([Decimal("9.99")]), [Decimal("9.99")]),
     ({"max": "b"}, pa.array(["a", "b", "c"]), ["c"]),
     ({"min": "2024-01-02"}, pa.array([date(2024, 1, 1), date(2024, 1, 2)]), [date(2024, 1, 1)]),
     ({"max": "2024-01-01"}, pa.array([datetime(2024, 1, 1), datetime(2024, 1, 1, 1)]), [datetime(2024, 1, 1, 1)]),
-    ({"min": "2024-01-01T00:00:00.5"}, pa.array([NEW_YEAR, NEW_YEAR.replace(second=1)], pa.timestamp("s")), [NEW_YEAR]),
-    ({"min": "1000-01-01"}, pa.array([datetime(2024, 1, 1)], pa.timestamp("ns")), []),
     ({"min": "12:00"}, pa.array([time(11), time(12)]), [time(11)]),
     ({"max": "1h"}, pa.array([timedelta(hours=1), timedelta(hours=2)]), [timedelta(hours=2)]),
     ({"min": 2}, pa.array([1, 2]).dictionary_encode(), [1]),
@@ -197,7 +190,7 @@ AS_DATE = "be compared with date32[day]: write it as an ISO text, such as '2024-
 IMPOSSIBLE = [
     ("unique", "cc", "there is no column 'cc' (did you mean 'c'?)"),
     ("unique", ["l"], "'unique' is not for list<item: int64>"),
-    ("not_null", "x", "there is no column 'x' (there is c, t, d, l, s)"),
+    ("not_null", "x", "there is no column 'x' (there is c, t, d, l, s, n)"),
     ("enum", {"c": ["1"]}, "'c': the text '1' cannot be compared with int64"),
     ("enum", {"t": [1]}, "'t': 1 cannot be compared with string"),
     ("enum", {"c": [True]}, "'c': true cannot be compared with int64"),
@@ -211,6 +204,11 @@ IMPOSSIBLE = [
     ("references", {"t": "o(id)"}, "'t': string cannot be compared with int64"),
     ("references", {"l": "o(l)"}, "'l': 'references' is not for list<item: int64>"),
     ("enum", {"l": [None]}, "'l': 'enum' is not for list<item: int64>"),
+    ("enum", {"c": [1.5]}, "'c': 1.5 cannot be compared with int64"),
+    ("range", {"c": {"max": 2**63}}, f"'c': {2**63} cannot be compared with int64"),
+    ("range", {"c": {"max": math.inf}}, "'c': inf cannot be compared with int64"),
+    ("range", {"n": {"max": 0.123}}, "'n': 0.123 cannot be compared with decimal128(4, 2)"),
+    ("range", {"d": {"min": "2024-01-01T12"}}, "'d': the text '2024-01-01T12' cannot be compared with date32[day]"),
     ("range", {"s": {"min": math.inf}}, "'s': inf cannot be compared with duration[us]"),
 ]  # fmt: skip
 
@@ -218,6 +216,7 @@ IMPOSSIBLE = [
 @pytest.mark.parametrize(("kind", "value", "reason"), IMPOSSIBLE)
 def test_a_check_that_cannot_be_made_does_not_hold(kind: str, value: Any, reason: str) -> None:
     table = pa.table({"c": [1], "t": ["a"], "d": [date(2024, 1, 1)], "l": [[1]], "s": [timedelta(1)]})
+    table = table.append_column("n", pa.array([1], pa.decimal128(4, 2)))
     others = dict.fromkeys(("c", "t", "l"), pa.table({"id": [1], "l": [[1]]}))
     result = found(kind, value, table, others)
     assert (result.holds, result.failing, result.reason) == (False, None, reason)

@@ -40,11 +40,11 @@ TYPES: list[tuple[pa.DataType, Any]] = [
 ]
 BOUNDS: dict[Any, Any] = {
     FLOATS: st.sampled_from([0, 1, -2.0, 1.25, math.inf, -math.inf]),
-    INTEGERS: st.sampled_from([0, 1, 0.5, -1000, 1000, 127, math.inf]),
+    INTEGERS: st.sampled_from([0, 1, 2.0, -1000, 1000, 127]),
     TEXTS: TEXTS,
     DAYS: st.sampled_from(["2024-01-01", "1970-01-01"]),
     TIMES: st.sampled_from(["2024-01-01", "2024-01-01T00:59:59.999999", "1900-01-01"]),
-    DECIMALS: st.sampled_from([0, 0.1, 0.105, -0.11, 1000, -1000]),
+    DECIMALS: st.sampled_from([0, 0.1, 0.11, -0.11, 1000, -1000]),
 }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import MAX_PREC, Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -58,32 +59,19 @@ def rows_not_in(column: pa.ChunkedArray, values: Sequence[Any]) -> Mask:
     plain = plain_column(column)
     if pt.is_nested(plain.type):
         raise LiteralError(f"'enum' is not for {plain.type}")
-    found = [equal_value(value, plain.type) for value in values if value is not None]
-    counted = ticks(plain)
-    known = pa.array([value for value in found if value is not None], counted.type)
-    return _fail_unless(pc.is_in(_one_zero(counted), value_set=_one_zero(known)), counted)
+    counted = _countable(plain)
+    known = [_literal(value, plain.type, counted.type).as_py() for value in values if value is not None]
+    wanted = pa.array(known, counted.type)
+    return _fail_unless(pc.is_in(_one_zero(counted), value_set=_one_zero(wanted)), counted)
 
 
 def rows_outside(column: pa.ChunkedArray, limits: Mapping[str, Any]) -> Mask:
     """Return the rows below `min` or above `max`, and those that are NaN. Raises LiteralError."""
     plain = plain_column(column)
-    counted = ticks(plain)
-    within: Any = None
-    for key, test in (("min", pc.greater_equal), ("max", pc.less_equal)):
-        if key not in limits:
-            continue
-        limit = bound(limits[key], plain.type, upper=key == "max")
-        if limit is None:
-            return pc.is_valid(counted)
-        if limit is ...:
-            continue
-        if isinstance(limit, float) and math.isnan(limit):
-            raise _unlike(limit, plain.type)
-        part = test(counted, pa.scalar(limit, counted.type))
-        within = part if within is None else pc.and_(within, part)
-    if within is None:  # no column of floats, whose bounds are never beyond all values
-        return pa.chunked_array([pa.repeat(False, len(column))])
-    return _fail_unless(within, counted)
+    counted = _countable(plain)
+    tests = {"min": pc.greater_equal, "max": pc.less_equal}
+    parts = [tests[key](counted, _literal(limit, plain.type, counted.type)) for key, limit in limits.items()]
+    return _fail_unless(reduce(pc.and_, parts), counted)
 
 
 def rows_unlike(column: pa.ChunkedArray, pattern: str) -> Mask:
@@ -184,64 +172,48 @@ def is_rising(column: pa.ChunkedArray) -> bool:
 
 # ------------------------------------------------------------------ values of a pipeline file
 
-# A value that no row can have, such as 1.5 in a column of whole numbers, is no error: no row equals it, and as a bound
-# it lies between two values. A value of another kind, such as a text for a column of numbers, is an error.
-
 
 class LiteralError(ValueError):
     """A value of the file cannot be compared with a column."""
 
 
-def equal_value(value: Any, type_: pa.DataType) -> Any:
-    """Return what equals the value in a plain column with its `ticks`, None if no row can. Raises LiteralError."""
-    if pt.is_boolean(type_) and isinstance(value, bool):
-        return value
-    if pt.is_floating(type_):
-        return _float(value, type_)
-    least, greatest = (bound(value, type_, upper=upper) for upper in (False, True))
-    return least if least == greatest else None  # a value between two others has two bounds
+def _countable(plain: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a plain column with its `ticks` in the widest type of its kind, which has more values of a file."""
+    counted = ticks(plain)
+    kind = counted.type
+    if pt.is_decimal(kind):
+        return counted.cast(pa.decimal256(76, kind.scale) if pt.is_decimal256(kind) else pa.decimal128(38, kind.scale))
+    return counted.cast(pa.int64()) if pt.is_integer(kind) and not pt.is_uint64(kind) else counted
 
 
-def bound(value: Any, type_: pa.DataType, *, upper: bool) -> Any:
-    """Return the bound of a range as a value of a plain column with its `ticks`.
+def _literal(value: Any, type_: pa.DataType, counted: pa.DataType) -> pa.Scalar:
+    """Return a value of the file as one of a plain column of this type, and of its `_countable` one.
 
-    The least value at or above a lower bound, the greatest at or below an upper one; None if no row is within, and
-    `...` if the bound is beyond all values of the type. Raises LiteralError.
+    Raises LiteralError for a value that no row of the column can have, such as 1.5 among whole numbers, or a text.
     """
-    if is_text(type_) and isinstance(value, str):
-        return value
-    if pt.is_floating(type_):
-        return _float(value, type_)
-    exact, (low, high) = _units(value, type_), _limits(type_)
-    if not low <= exact <= high:
-        return ... if (exact > high) is upper else None
-    whole = math.floor(exact) if upper else math.ceil(exact)
-    return Decimal(whole).scaleb(-type_.scale, Context(prec=MAX_PREC)) if pt.is_decimal(type_) else whole
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        if is_temporal(type_):
+            units = _seconds(value, type_) * per_second(type_)
+            if units.denominator == 1:
+                return pa.scalar(int(units), counted)
+        elif pt.is_floating(type_) and is_number:
+            return pa.scalar(float(value), counted)
+        elif pt.is_decimal(type_) and is_number:
+            return pa.scalar(Decimal(repr(value)), counted)
+        elif pt.is_integer(type_) and is_number and value == int(value):
+            return pa.scalar(int(value), counted)
+        elif (pt.is_boolean(type_) and isinstance(value, bool)) or (is_text(type_) and isinstance(value, str)):
+            return pa.scalar(value, counted)
+    except (ValueError, OverflowError) as error:  # it does not fit: ArrowInvalid is a ValueError
+        if isinstance(error, LiteralError):
+            raise
+    raise _unlike(value, type_)
 
 
-def _unlike(value: Any, type_: pa.DataType) -> LiteralError:
+def _unlike(value: Any, type_: pa.DataType, hint: str = "") -> LiteralError:
     shown = f"the text {value!r}" if isinstance(value, str) else str(value).lower()
-    hint = ""
-    if pt.is_date(type_) or pt.is_time(type_) or pt.is_timestamp(type_):
-        hint = f": write it as an ISO text, such as '{'12:00:00' if pt.is_time(type_) else '2024-01-31'}'"
     return LiteralError(f"{shown} cannot be compared with {type_}{hint}")
-
-
-def _number(value: Any, type_: pa.DataType) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _unlike(value, type_)
-    return value
-
-
-def _units(value: Any, type_: pa.DataType) -> Fraction | float:
-    """Return the value as an exact number of the least units of the type, or an infinity."""
-    if is_temporal(type_):
-        return _seconds(value, type_) * per_second(type_)
-    if not (pt.is_integer(type_) or pt.is_decimal(type_)) or math.isnan(_number(value, type_)):
-        raise _unlike(value, type_)
-    if value in (math.inf, -math.inf):
-        return float(value)
-    return Fraction(repr(value)) * Fraction(10) ** (type_.scale if pt.is_decimal(type_) else 0)
 
 
 def _seconds(value: Any, type_: pa.DataType) -> Fraction:
@@ -251,21 +223,8 @@ def _seconds(value: Any, type_: pa.DataType) -> Fraction:
             return Fraction(to_seconds(value))
         at = datetime.fromisoformat(f"1970-01-01T{value}" if pt.is_time(type_) else value)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise _unlike(value, type_) from error
+        hint = f": write it as an ISO text, such as '{'12:00:00' if pt.is_time(type_) else '2024-01-31'}'"
+        raise _unlike(value, type_, "" if pt.is_duration(type_) else hint) from error
     if at.tzinfo is not None and not (pt.is_timestamp(type_) and type_.tz):
         raise LiteralError(f"'{value}' has a time zone, and {type_} has none")
     return Fraction(((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND, 10**6)
-
-
-def _limits(type_: pa.DataType) -> tuple[int, int]:
-    if pt.is_decimal(type_):
-        return 1 - 10**type_.precision, 10**type_.precision - 1
-    bits = type_.bit_width
-    return (0, 2**bits - 1) if pt.is_unsigned_integer(type_) else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-
-
-def _float(value: Any, type_: pa.DataType) -> float:
-    try:
-        return float(pa.scalar(float(_number(value, type_)), type_).as_py())
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
