@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
@@ -16,7 +14,7 @@ from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
 from nfrun.core.text import format_count, format_size, shortened
 from nfrun.history.cache.cache_key import FOR_EFFECT
 from nfrun.history.cache.reuse_decision import NEVER_FINISHED, NO_CACHE
-from nfrun.history.database import DATABASE, Database
+from nfrun.history.database import Database
 from nfrun.history.journal import JournalContents
 from nfrun.history.kept_tables import budget_of
 from nfrun.history.work_dir import (
@@ -25,7 +23,6 @@ from nfrun.history.work_dir import (
     describe_holder,
     holder_of,
     is_locked,
-    lockers,
     pipeline_file,
     run_number,
     unusable,
@@ -101,42 +98,13 @@ def check_unseen(folder: Path) -> HealthCheck:
 def check_work_dir(work: WorkDir, budget: int | None) -> list[HealthCheck]:
     """Check a work folder in which runs were kept. `budget` is that for tables, None for the default.
 
-    If it cannot be used at all, the only check is that of the `work folder`.
+    If it cannot be used, the only check is that of the `work folder`.
     """
-    broken = _misshapen(work) or _foreign(work)
-    return [broken] if broken else [_locks(work), _runs(work), _tables(work, budget)]
-
-
-def _misshapen(work: WorkDir) -> HealthCheck | None:
-    """Return what is in the place of a file or folder that nfrun has there."""
-    parts = {work.path: True, work.path / "runs": True, work.path / "locks": True, work.path / "lock": False}
-    for path, is_folder in parts.items():
-        if path.exists() and path.is_dir() is not is_folder:
-            code = errno.ENOTDIR if is_folder else errno.EISDIR
-            return HealthCheck("work folder", PROBLEM, *_parted(str(unusable(path, OSError(code, "")))))
-    return None
-
-
-def _foreign(work: WorkDir) -> HealthCheck | None:
-    """Return what is wrong with the permissions of the folder, as after a run by another user."""
-    parts = [work.path, *(work.path / name for name in ("runs", "locks", "lock", DATABASE))]
-    closed = [path for path in parts if path.exists() and not os.access(path, os.R_OK | os.W_OK)]
-    if not closed or os.statvfs(work.path).f_flag & os.ST_RDONLY:  # which the check of the disk says
-        return None
-    number, user = closed[0].stat().st_uid, os.geteuid()
-    owner = _user_name(number)
-    text = f"{closed[0]} belongs to {owner}, and this user cannot write it"
-    mend = f"sudo chown -R {_user_name(user)}" if number != user else "chmod -R u+rwX"
-    advice = f"{mend} {shlex.quote(str(work.path))}, or keep runs elsewhere: --work DIR"
-    return HealthCheck("work folder", PROBLEM, text, advice, {"owner": owner})
-
-
-def _user_name(number: int) -> str:
-    import pwd
-
-    with suppress(KeyError):
-        return pwd.getpwuid(number).pw_name
-    return str(number)
+    try:
+        return [_locks(work), _runs(work), _tables(work, budget)]
+    except (HandoffError, OSError) as error:
+        what, _, hint = str(error).removesuffix(")").rpartition(" (")  # an error ends with its hint in brackets
+        return [HealthCheck("work folder", PROBLEM, *((what, hint) if what else (str(error), "")))]
 
 
 def _locks(work: WorkDir) -> HealthCheck:
@@ -148,30 +116,22 @@ def _locks(work: WorkDir) -> HealthCheck:
             if not is_locked(path):
                 continue
         except OSError as error:
-            return HealthCheck("locks", PROBLEM, *_parted(str(unusable(path, error))))
+            raise unusable(path if path.parent.is_dir() else path.parent, error) from error
         holder = holder_of(path)
-        processes = lockers(path)
-        held.append({"file": path.name, "processes": processes, **holder})
+        held.append({"file": path.name, **holder})
         if holder.get("host") == os.uname().nodename and not _is_alive(holder.get("process")):
-            left.append((path, describe_holder(holder), processes))
+            left.append((path, describe_holder(holder)))
     if left:
-        path, holder_text, processes = left[0]
-        by = f"process {', '.join(map(str, processes))}" if processes else "a process that it has left"
-        text = f"{path.name} is still held by {by}, though its holder has ended ({holder_text})"
-        kill = f"kill {' '.join(map(str, processes))}" if processes else f"find it with 'fuser -v {path}', and end it"
-        return HealthCheck("locks", PROBLEM, text, f"{kill}; no run of the pipeline starts before", {"held": held})
+        path, holder_text = left[0]
+        text = f"{path.name} is still held by a process that its holder has left ({holder_text})"
+        advice = f"find it with 'fuser -v {path}', and end it; no run of the pipeline starts before"
+        return HealthCheck("locks", PROBLEM, text, advice, {"held": held})
     if held:
         holders = dict.fromkeys(describe_holder(lock) or lock["file"] for lock in held)
         text = f"held: {shortened([*holders], _MOST_LISTED)}"
         advice = "another run of the same pipeline waits with --wait, or exits with 75"
         return HealthCheck("locks", NOTE, text, advice, {"held": held})
     return HealthCheck("locks", OK, "none is held", "", {"held": []})
-
-
-def _parted(text: str) -> tuple[str, str]:
-    """Return the text of an error, and its hint, which stands in brackets at its end."""
-    what, _, hint = text.removesuffix(")").rpartition(" (")
-    return (what, hint) if what else (text, "")
 
 
 def _is_alive(process: Any) -> bool:
@@ -188,12 +148,9 @@ def _is_alive(process: Any) -> bool:
 
 def _runs(work: WorkDir) -> HealthCheck:
     """Return how many runs are kept, and what those have left that were killed."""
-    try:
-        under_way = work.runs_under_way()
-        with closing(Database(work)) as database:
-            runs = [run for run in database.runs() if run.folder.name not in under_way]
-    except (HandoffError, OSError) as error:
-        return HealthCheck("runs", PROBLEM, *_parted(str(error)))
+    under_way = work.runs_under_way()
+    with closing(Database(work)) as database:
+        runs = [run for run in database.runs() if run.folder.name not in under_way]
     known = {run.folder.name for run in runs}
     unread = [folder.name for folder in work.run_folders() if folder.name not in known | under_way]
     killed = [run.folder for run in reversed(runs) if run.ending is None]
@@ -240,11 +197,8 @@ def _bytes(files: Iterable[Path]) -> int:
 
 def _tables(work: WorkDir, budget: int | None) -> HealthCheck:
     """Return what tables take of their budget: over it they are removed, and are made again where they are needed."""
-    try:
-        with closing(Database(work)) as database:
-            tables = database.tables()
-    except HandoffError as error:
-        return HealthCheck("tables", PROBLEM, *_parted(str(error)))
+    with closing(Database(work)) as database:
+        tables = database.tables()
     most, size = budget_of(work.path, tables, budget), sum(table.size for table in tables)
     kept = sum(table.size for table in tables if table.is_protected)
     facts = {"bytes": size, "budget": most, "protected": kept, "count": len(tables)}

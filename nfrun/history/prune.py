@@ -96,7 +96,7 @@ def plan_prune(
         what = f"{database.path} has none of the runs in {work.path / 'runs'}, so it is not known what is needed"
         raise HandoffError(f"{what} ('nfrun clean --all' removes all)")
     folders = [*dict.fromkeys([*work.run_folders(), *headers])]  # some have only one of the two
-    needs_lines = not everything or work.has_store()
+    needs_lines = not everything or work.store_id
     journals = [database.contents(folder.name) for folder in folders] if needs_lines else []
     if not everything:
         tables, removed = _over_budget(database, budget)
@@ -304,7 +304,8 @@ def places_of(work: WorkDir, journals: Iterable[JournalContents]) -> list[str]:
         for address in stored_by([journal]):
             with suppress(PlaceError):  # the journal is damaged
                 found[place_and_name(address)[0]] = None
-    return [address for address in found if work.owns_store(address)]
+    id = work.store_id
+    return [address for address in found if id and address.partition("?")[0].endswith(f"/{id}")]
 
 
 def stored_by(journals: Iterable[JournalContents]) -> set[str]:

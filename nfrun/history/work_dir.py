@@ -143,29 +143,23 @@ class WorkDir:
         base, mark, options = store.partition("?")
         return f"{base.rstrip('/')}/{id}{mark}{options}"
 
-    def has_store(self) -> bool:
-        """Return whether a run of this folder has ever had a place that machines share."""
-        return (self.path / _STORE_ID).exists()
+    @property
+    def store_id(self) -> str:
+        """The name of the part of a store that has the outputs of the runs in this folder, "" if there is none."""
+        with suppress(OSError):
+            return (self.path / _STORE_ID).read_text()
+        return ""
 
     def store_folders(self) -> tuple[Path, ...]:
         """Return the folders for outputs in places that machines share, and for copies of them on this machine.
 
         The first is a name, which folders have in several places. Empty if no run of this folder has had such a place.
         """
-        with suppress(OSError):
-            id = (self.path / _STORE_ID).read_text()
-            if id:
-                from nfrun.tables.places.host_cache import default_folder  # few runs have a place
+        if not self.store_id:
+            return ()
+        from nfrun.tables.places.host_cache import default_folder  # few runs have a place
 
-                return Path(id), default_folder()
-        return ()
-
-    def owns_store(self, address: str) -> bool:
-        """Return whether this is an address that `store_address` returns."""
-        with suppress(OSError):
-            id = (self.path / _STORE_ID).read_text()
-            return bool(id) and address.partition("?")[0].endswith(f"/{id}")
-        return False
+        return Path(self.store_id), default_folder()
 
     def is_used(self) -> bool:
         """Return whether a run has ever used the folder. Otherwise it may be any folder of the user."""
@@ -443,19 +437,6 @@ def holder_of(path: Path) -> dict[str, Any]:
         os.close(file)
         return holder
     return {}
-
-
-def lockers(path: Path, table: Path = Path("/proc/locks")) -> list[int]:
-    """Return the processes that have taken the lock of a file, as far as the system tells: Linux has a list of them."""
-    found: list[int] = []
-    with suppress(OSError, ValueError, IndexError):
-        inode = str(path.stat().st_ino)
-        for line in table.read_text().splitlines():
-            words = line.split()
-            # Some file systems have another device there than `stat` says, so only the inode is compared.
-            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode and int(words[4]) > 0:
-                found.append(int(words[4]))
-    return found
 
 
 def describe_holder(holder: Mapping[str, Any]) -> str:
