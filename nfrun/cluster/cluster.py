@@ -107,8 +107,7 @@ class RemoteAttempts(OrderedAttempts):
     def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
         self._engine, self._config = cluster.engine, cluster.config
         self._warn, self._made_on = cluster.warn, cluster.made_on
-        super().__init__(context.runner)
-        self._store = context.store
+        super().__init__(context.runner, context.store)
         self._worker_environ = context.placement.worker_environ
         self._on_begun, self._on_error = context.runner.on_begun, context.on_error
         self._slots = slots
@@ -171,8 +170,7 @@ class RemoteAttempts(OrderedAttempts):
     # -- an attempt ------------------------------------------------------------------------------------------------
 
     def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        outcome = self._make(order, cancel_token)
-        return replace(outcome, outputs=self._register_outputs(outcome))
+        return self._make(order, cancel_token)
 
     def _sent(self, ref: OutputRef, spec: NodeSpec) -> OutputRef:
         return replace(self._store.stored(ref), path=None, files=None)
@@ -277,18 +275,6 @@ class RemoteAttempts(OrderedAttempts):
                 path.write_bytes(data)
         spec, base = self._runner.pipeline.spec_of(start.node), self._runner.folder
         return with_changes(outcome, start, ended.named, spec, base, self._checksums)
-
-    def _register_outputs(self, outcome: Outcome) -> Mapping[str, OutputRef]:
-        """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""
-        registered: dict[str, OutputRef] = {}
-        try:
-            for output, ref in outcome.outputs.items():
-                registered[output] = self._store.register_file(ref)
-        except HandoffError:
-            for ref in outcome.outputs.values():
-                self._store.discard(ref)
-            raise
-        return registered
 
     def _cancelled(self, start: NodeStarted, cancel_token: CancelToken) -> Outcome:
         """Return the outcome of an attempt that was stopped. If the cluster is gone, the run is told to stop first."""

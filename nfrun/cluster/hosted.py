@@ -65,12 +65,6 @@ def start(
         host.write(Frame(frames.KILL if early else frames.STOP, token))
 
 
-def has_host(run: str) -> bool:
-    """Return whether a run has a host here, so that `start` does not start one."""
-    host = _hosts.get(run)
-    return host is not None and not host.has_ended
-
-
 def wait_while_wanted(is_over: threading.Event, is_wanted: Callable[[], bool]) -> bool:
     """Wait until it `is_over`. Returns whether it is: False once nobody wants it any more, for LEASE_SECONDS."""
     wanted_at = time.monotonic()

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nfrun.core.errors import HandoffError
-from nfrun.rows.old_segments import is_segment
 from nfrun.rows.results import positions_in, read_stream
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
@@ -53,7 +52,9 @@ def merge_streams(
         # With the stream that a killed run has written in place of one and of those before it.
         chosen |= old | {path.with_suffix(STREAM) for path in old}
         chosen = {
-            path for path in paths if path in chosen and has_ended(path.name) and (is_stream(path) or is_segment(path))
+            path
+            for path in paths
+            if path in chosen and has_ended(path.name) and (path.suffix == SEGMENT or is_stream(path))
         }
 
         def kind(path: Path) -> tuple[bool, bool, object]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 from xxhash import xxh3_64, xxh3_64_intdigest
@@ -22,12 +21,6 @@ from nfrun.rows.streams import Record, checksum_of
 _START = b"nfrun map segment 1\n".ljust(64, b"\0")
 _HEADER = struct.Struct("<4sIQQQQdQQ")  # mark, flags, keys, rows, sizes of head and body, seconds, checksums
 _HAS_COUNTS = 1
-
-
-def is_segment(path: Path) -> bool:
-    """Return whether the file is a segment of nfrun 0.1. Raises OSError."""
-    with path.open("rb", buffering=0) as file:
-        return file.read(len(_START)) == _START
 
 
 def old_records_in(whole: pa.Buffer) -> Iterator[Record]:

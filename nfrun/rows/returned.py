@@ -10,7 +10,6 @@ from itertools import chain
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.types as pt
 
 from nfrun.core.values import frozen
 from nfrun.tables.stored_form import frozen as frozen_table
@@ -66,8 +65,9 @@ def computed_rows(value: Any, rows: int, *, explode: bool = False) -> Computed:
     """Return the new columns that a row-wise function returned for some rows. That of a bare array is UNNAMED.
 
     Takes a mapping of columns, a list of mappings, an array or list of values, an array of two dimensions, and a table
-    of any library. With `explode`, takes a list with a list of values or of mappings for each row, or an Arrow array of
-    lists. Raises ReturnedError.
+    of any library. With `explode`, takes a list with a list of values or of mappings for each row.
+
+    Raises ReturnedError.
     """
     try:
         if not explode:
@@ -141,14 +141,6 @@ def _matrix(value: Any, where: str) -> pa.Array:
 
 def _exploded(value: Any, rows: int) -> tuple[Any, list[int]]:
     """Return the values of all rows behind one another, and how many each row has."""
-    if isinstance(value, pa.ChunkedArray | pa.Array) and _is_list(value.type):
-        import pyarrow.compute as pc
-
-        _check_length(len(value), rows, "list")
-        whole = pa.chunked_array([value], value.type) if isinstance(value, pa.Array) else value
-        items = pc.list_flatten(whole)
-        counts = pc.list_value_length(whole).fill_null(0).to_pylist()
-        return pa.Table.from_struct_array(items) if pt.is_struct(items.type) else items, counts
     if not isinstance(value, list | tuple):
         hint = f"'explode' needs a list with a list of new rows for each of the {rows} rows"
         raise ReturnedError(f"the function returned {_a(value)}", hint)
@@ -162,14 +154,6 @@ def _new_rows(value: Any) -> Sequence[Any]:
         return ()
     if isinstance(value, list | tuple):
         return value
-    if isinstance(value, pa.Table | pa.RecordBatch) or _is_frame(value):
-        found: list[Any] = _frame_table(value).to_pylist()
-        return found
-    if hasattr(value, "tolist") and getattr(value, "ndim", None):
-        return list(value)
-    if isinstance(value, pa.Array | pa.ChunkedArray):
-        values: list[Any] = value.to_pylist()
-        return values
     what = f"the function returned {_a(value)} for a row"
     raise ReturnedError(what, "'explode' needs a list of new rows for each row: values or mappings")
 
@@ -203,10 +187,6 @@ def _frame_table(value: Any) -> pa.Table:
 
 def _is_frame(value: Any) -> bool:
     return hasattr(value, "__arrow_c_stream__") and hasattr(value, "columns")
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind))
 
 
 def _a(value: Any) -> str:

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from nfrun.core.errors import HandoffError
 from nfrun.core.events import CallStarted, ChecksStarted, MapOpened, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.values import replace
@@ -21,13 +22,14 @@ from nfrun.rows.open_map import OpenMap
 
 if TYPE_CHECKING:
     from nfrun.rows.recorder import WorkerData
+    from nfrun.tables.store import TableStore
 
 
 class OrderedAttempts(ABC):
     """Makes attempts by orders. An executor can use it in place of `runner`. Safe to call from several threads."""
 
-    def __init__(self, runner: AttemptRunner) -> None:
-        self._runner = runner
+    def __init__(self, runner: AttemptRunner, store: TableStore) -> None:
+        self._runner, self._store = runner, store
         self._maps: dict[tuple[str, int], tuple[AttemptOrder, WorkerData]] = {}  # mapped nodes, by node and attempt
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
@@ -43,7 +45,7 @@ class OrderedAttempts(ABC):
             return self._open_or_end(start, cancel_token, run_coroutine)
         input_waits: dict[OutputId, float] = {}
         try:
-            outcome = self._make_attempt(self._order(start, input_waits), cancel_token)
+            outcome = self._registered(self._make_attempt(self._order(start, input_waits), cancel_token))
         finally:
             self._runner.logs.end(start.node, start.attempt)
         for output, seconds in outcome.input_waits.items():
@@ -67,7 +69,17 @@ class OrderedAttempts(ABC):
 
     @abstractmethod
     def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        """Make an attempt, and register its outputs in the store. Raises HandoffError."""
+        """Make an attempt. Raises HandoffError."""
+
+    def _registered(self, outcome: Outcome) -> Outcome:
+        """Register the outputs of an attempt in the store. If one fails, discards them all and raises HandoffError."""
+        try:
+            registered = {output: self._store.register_file(ref) for output, ref in outcome.outputs.items()}
+        except HandoffError:
+            for ref in outcome.outputs.values():
+                self._store.discard(ref)
+            raise
+        return replace(outcome, outputs=registered)
 
     @abstractmethod
     def _make_calls(self, order: CallOrder, open_map: OpenMap, cancel_token: CancelToken) -> Outcome:

@@ -86,8 +86,7 @@ class ProcessWorkers(OrderedAttempts):
         take_seconds: float = TAKE_SECONDS,
         placement: Placement = ON_THREADS,
     ) -> None:
-        super().__init__(runner)
-        self._store = store
+        super().__init__(runner, store)
         self._environ = placement.worker_environ
         shared = replace(runner.pipeline, nodes={})
         config = WorkerConfig(
@@ -141,8 +140,15 @@ class ProcessWorkers(OrderedAttempts):
     # -- an attempt ------------------------------------------------------------------------------------------------
 
     def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        outcome = self._run_in_worker(order, cancel_token)
-        return replace(outcome, outputs=self._register_files(outcome))
+        return self._run_in_worker(order, cancel_token)
+
+    def _registered(self, outcome: Outcome) -> Outcome:
+        try:
+            return super()._registered(outcome)
+        except HandoffError:
+            spec = self._runner.pipeline.nodes[outcome.node]
+            self._remove_files(spec, spec.output_ids, outcome.attempt)
+            raise
 
     def _sent(self, ref: OutputRef, spec: NodeSpec) -> OutputRef:
         if ref.files is not None and kind_of(spec).runs.reads_source_files:
@@ -160,21 +166,6 @@ class ProcessWorkers(OrderedAttempts):
             left = [output for output in order.node.output_ids if output not in outcome.outputs]
             self._remove_files(order.node, left, order.start.attempt)
         return outcome
-
-    def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
-        """Register the outputs of a worker in the store. If one fails, removes them all and raises HandoffError."""
-        registered: dict[str, OutputRef] = {}
-        try:
-            for output, ref in outcome.outputs.items():
-                registered[output] = self._store.register_file(ref)
-        except HandoffError:
-            for ref in registered.values():
-                self._store.discard(ref)
-            spec = self._runner.pipeline.nodes[outcome.node]
-            left = [output for output in spec.output_ids if output not in registered]
-            self._remove_files(spec, left, outcome.attempt)
-            raise
-        return registered
 
     def _remove_files(self, node: NodeSpec, outputs: Iterable[OutputId], attempt: int) -> None:
         for output in outputs:

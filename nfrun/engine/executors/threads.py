@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.errors import HandoffError
-from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.events import Failure, NodeStarted, Outcome, nfrun_failure
 from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors.base import OnOutcome
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.instances import LoopClosed
-from nfrun.system.logs.print_capture import current_attempt
 from nfrun.system.threads import start_thread
 
 if TYPE_CHECKING:
@@ -184,9 +183,9 @@ class ThreadExecutor:
         assert self._call_on_loop is not None
         token = self._on_loop[start.key] = CancelToken()
 
-        def end(outcome: Outcome) -> None:
+        def end(outcome: Outcome | None) -> None:
             del self._on_loop[start.key]
-            following = self._on_outcome(outcome)
+            following = self._on_outcome(outcome or start.outcome(Failure(Cause.NODE, "CancelledError", "")))
             if following is not None:
                 self.start(following)
 
@@ -224,13 +223,13 @@ class ThreadExecutor:
 class _Loop:
     """An event loop on a thread of its own. The first coroutine starts it and imports asyncio.
 
-    All nodes share it: it runs on if code in a node stops it, and to cancel a task of another node is an error there.
+    All nodes share it: it runs on if code in a node stops it. A task that a node cancels is its own or that of another
+    node, which fails.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: set[object] = set()  # the attempts whose coroutines have not ended, by `current_attempt`
         self._closed = False
         self._ident = 0  # of its thread
 
@@ -256,14 +255,11 @@ class _Loop:
             # Not the future's cancel(): that returns while the coroutine is still in its `finally`.
             _later(loop, cancel_token.grace, lambda: [task.cancel() for task in tasks if task])
 
-        attempt = current_attempt.get()
-        self._running.add(attempt)
         future = asyncio.run_coroutine_threadsafe(run(), loop)
         try:
             with cancel_token.on_cancel(cancel):
                 return future.result()
         finally:
-            self._running.discard(attempt)
             # An error refers to this frame: a reference cycle would keep the coroutine's tables alive.
             tasks.clear()
             del future
@@ -273,10 +269,11 @@ class _Loop:
         coroutine: Coroutine[Any, Any, Outcome],
         variables: Context,
         cancel_token: CancelToken,
-        on_done: Callable[[Outcome], None],
+        on_done: Callable[[Outcome | None], None],
     ) -> None:
         """Start a coroutine with these context variables, and give its result to `on_done`. It must raise nothing.
 
+        The result is None if the task was cancelled before it began.
         Does not wait. Raises HandoffError if the event loop cannot be started.
         """
         loop = self._started()
@@ -292,7 +289,7 @@ class _Loop:
 
         def begin() -> None:
             task = variables.run(lambda: loop.create_task(run(), context=variables))
-            task.add_done_callback(lambda done: on_done(done.result()), context=Context())
+            task.add_done_callback(lambda done: on_done(None if done.cancelled() else done.result()), context=Context())
 
         import asyncio
 
@@ -319,7 +316,6 @@ class _Loop:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                loop.set_task_factory(_task_factory(self._running))
                 start_thread(self._serve, "nfrun-loop", loop)
                 self._loop = loop
             return self._loop
@@ -340,21 +336,3 @@ def _later(loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[
     """Call a function on an event loop, from any thread."""
     later = (lambda: loop.call_later(seconds, function)) if seconds else function
     loop.call_soon_threadsafe(later, context=Context())
-
-
-def _task_factory(running: Collection[object]) -> Callable[..., asyncio.Task[Any]]:
-    """Return a factory of tasks that are cancelled by their own attempt only, as long as it is among the `running`."""
-    import asyncio
-
-    class Task(asyncio.Task[Any]):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            self._attempt = current_attempt.get()
-
-        def cancel(self, msg: Any = None) -> bool:
-            caller = current_attempt.get()  # None if nfrun cancels it
-            if self._attempt in running and self._attempt and caller and caller != self._attempt:
-                raise RuntimeError(f"a node cannot cancel a task of another node ('{self._attempt[0]}')")
-            return super().cancel(msg)
-
-    return lambda loop, coroutine, **options: Task(coroutine, loop=loop, **options)
