@@ -132,26 +132,26 @@ class DaskEngine:
 
     # -- on the event loop of the client -----------------------------------------------------------------------------
 
-    def _submit(self, token: str, order: str, shares: bool, attempt: _Attempt) -> None:
+    def _submit(self, token: str, order: str, shares: bool, own: _Attempt) -> None:
         """Submit the task of an attempt, and send its order beside it: Dask shows what a task has."""
-        if attempt.worker not in self._workers:
-            attempt.on_end(None, _left(attempt.worker))
+        if own.worker not in self._workers:
+            own.on_end(None, _left(own.worker))
             return
         given = {"topic": self._client.id, "run": self._run, "token": token, "shares": shares}
         try:
-            attempt.future = self._client.submit(
+            own.future = self._client.submit(
                 *(eval, dask_worker.TASK, given),
                 key=dask_worker.KEY + token,
-                workers=[attempt.worker],
+                workers=[own.worker],
                 allow_other_workers=False,
                 pure=False,
             )
         except Exception as error:  # the connection is about to be lost
-            attempt.on_end(None, f"it could not be sent to {attempt.worker}: {_text(error)}")
+            own.on_end(None, f"it could not be sent to {own.worker}: {_text(error)}")
             return
-        self._used.add(attempt.worker)
-        self._attempts[token] = attempt
-        self._start(self._give(token, order, attempt.worker))
+        self._used.add(own.worker)
+        self._attempts[token] = own
+        self._start(self._give(token, order, own.worker))
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Take what a worker tells of an attempt."""
@@ -159,14 +159,14 @@ class DaskEngine:
         if isinstance(found, Mapping):
             return  # what Dask itself tells of the client
         worker, token, kind, text = found
-        if (attempt := self._attempts.get(token)) is None:
+        if (own := self._attempts.get(token)) is None:
             return
         if kind == dask_worker.MESSAGE:
-            attempt.on_message(text)
+            own.on_message(text)
         elif kind == dask_worker.ENDED:
             self._end(token, text, "")
-        elif not attempt.has_begun:
-            attempt.has_begun = True
+        elif not own.has_begun:
+            own.has_begun = True
         else:  # Dask makes tasks again whose worker has left, and another has its address now
             self._end(token, None, _left(worker))
 

@@ -664,7 +664,7 @@ def test_parameters_from_a_json_file(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"count": 1,\n "x" 2}', "p.json:2:6: more text after the end of a value"),
+        ('{"count": 1,\n "x" 2}', "p.json:1:1: this cannot stand here in { } or [ ]"),
         ("", "p.json: the file is empty"),
         ('{"count": NaN}', "two.yaml: the parameter 'count' must be of type integer, not NaN"),
         ('{"count": 1e999}', "p.json:1:11: this number is too large"),

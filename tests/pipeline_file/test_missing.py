@@ -14,15 +14,14 @@ from nfrun.pipeline_file.resolve import resolve
 from nfrun.pipeline_file.validate import validate_file
 
 
-def read(folder: Path, text: str, *, bound: bool = True) -> Pipeline:
+def read(folder: Path, text: str) -> Pipeline:
     (folder / "p.yaml").write_text(text)
-    given = {} if bound else None
-    return resolve(folder / "p.yaml", given=given, params_file=None, environ={}, run_id="r").pipeline
+    return resolve(folder / "p.yaml", given={}, params_file=None, environ={}, run_id="r").pipeline
 
 
-def problems(folder: Path, text: str, *, bound: bool = True) -> str:
+def problems(folder: Path, text: str) -> str:
     with pytest.raises(SpecError) as caught:
-        read(folder, text, bound=bound)
+        read(folder, text)
     return render_all(caught.value.diagnostics).replace(f"{folder}/", "")
 
 
@@ -108,7 +107,6 @@ def test_files_that_are_missing_or_cannot_be(folder: Path, files: str) -> None:
 def test_an_expression_that_gives_no_name(folder: Path) -> None:
     text = "params: {n: 1}\nnodes:\n  a: {run: x, files: ['${{ params.n }}']}\n"
     assert "p.yaml:3:23: this is no name of a file: 1\n" in problems(folder, text)
-    assert read(folder, text, bound=False).nodes["a"].files == ("${{ params.n }}",), "not evaluated yet"
 
 
 def test_an_expression_that_gives_the_name_of_a_missing_file(folder: Path) -> None:
@@ -190,10 +188,9 @@ def test_what_cannot_be_read(folder: Path, read: str) -> None:
     what, hint = READS[read]
     text = f"nodes:\n  a: {{read: '{read}'}}\n"
     assert warnings_in(folder, text) == [f"p.yaml:2:13: {what}: {hint}"]
-    for bound in (True, False):
-        found = problems(folder, text, bound=bound).splitlines()
-        assert found[0] == f"p.yaml:2:13: {what}"
-        assert found[2].endswith(f"^ {hint}")
+    found = problems(folder, text).splitlines()
+    assert found[0] == f"p.yaml:2:13: {what}"
+    assert found[2].endswith(f"^ {hint}")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +218,7 @@ def test_a_path_that_is_not_known_yet_may_be_any(folder: Path) -> None:
     text = "params: {n: 5}\nnodes:\n  r: {read: r.csv}\n  w: {write: 'out/${{ params.n }}.csv', inputs: r}\n"
     text += "  a: {read: out/5.csv, needs: w}\n"
     assert warnings_in(folder, text) == []
-    assert read(folder, text, bound=False) and read(folder, text)
+    assert read(folder, text)
     assert "there is no file 'out/5.csv'\n" in problems(folder, text.replace("n: 5", "n: 6"))
 
 

@@ -456,6 +456,7 @@ _SYNTAX = (
      "end the value with the same quote; inside '…' write '' for a quote"),
     ("unknown escape character", False, "'{pair}' is no escape in double quotes",
      r"write '\\' for a backslash, or use single quotes"),
+    ("maximum nesting depth", False, *TOO_DEEP),
 )  # fmt: skip
 
 
