@@ -68,7 +68,6 @@ class RunHistory:
         self._last: dict[str, RecordedNode | None] = {}  # result of a node
         self._profiles: dict[Path | None, str] = {}  # of runs, by folder
         self._intact: dict[Path, bool] = {}
-        self._homes: dict[tuple[Path | None, str], str] = {}
         self._in_place: dict[str, bool] = {}  # whether there is an intact output at an address
         self._found: dict[tuple[str, str | None, str], FoundOutput] = {}  # by node, key and output
 
@@ -133,7 +132,7 @@ class RunHistory:
             found = other.output(output) if other.key == finished.key else None
             if found is None or expected is None or reader_digest(found) != reader_digest(expected):
                 continue
-            path = self._path(other.folder, found)
+            path = table_path(other.folder, found)
             if path is not None and self._is_intact(path, found):
                 self._found[wanted] = FoundOutput(path)
                 return self._found[wanted]
@@ -148,14 +147,6 @@ class RunHistory:
             found = self._found.pop((finished.node, finished.key, output.id), None)
             if found is not None and found.stored is not None:
                 self._in_place[found.stored] = False
-
-    def _path(self, folder: Path | None, output: FinishedOutput) -> Path | None:
-        """Return what `table_path` does, and look at the folder of a run once for all outputs."""
-        key = folder, output.home
-        if key not in self._homes:
-            self._homes[key] = _home(folder, output.home)
-        home, file = self._homes[key], output.file
-        return Path(home, file) if home and file and _is_plain(file) else None
 
     def _is_intact(self, path: Path, output: FinishedOutput) -> bool:
         if path not in self._intact:
@@ -226,21 +217,12 @@ def table_path(folder: Path | None, output: FinishedOutput) -> Path | None:
     `folder` is that of the run whose journal names the output. Accepts only plain names from a journal, so that no file
     outside of the folders of runs is touched.
     """
-    file = output.file
-    if not file or not _is_plain(file):
+    file, home = output.file, folder
+    if home is None or not file or not _is_plain(file):
         return None
-    home = _home(folder, output.home)
-    return Path(home, file) if home else None
-
-
-def _home(folder: Path | None, name: str) -> str:
-    """Return the folder of this name beside `folder`, "" if it cannot be used. Without a name it is `folder`."""
-    if folder is None or not name:
-        return str(folder or "")
-    if not _is_plain(name):
-        return ""
-    home = os.path.join(os.path.dirname(folder), name)  # noqa: PTH118, PTH120  (a Path takes ten times as long)
-    return "" if os.path.islink(home) else home  # noqa: PTH114
+    if output.home:
+        home = home.with_name(output.home) if _is_plain(output.home) else None
+    return None if home is None or os.path.islink(home) else home / file  # noqa: PTH114
 
 
 def _is_plain(name: str) -> bool:

@@ -18,7 +18,7 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.cache.cache_key import CacheKeys, cache_key
-from nfrun.history.cache.cached_attempts import CachedAttempts, Hits, OutdatedResults
+from nfrun.history.cache.cached_attempts import CachedAttempts, OutdatedResults
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
@@ -113,32 +113,26 @@ class Trial:
             del decisions[node]
         else:
             decisions[node] = decision
-        history: Any = self.history
-        self.outdated = outdated = OutdatedResults(self.pipeline.nodes)
-        hits = self.hits(decisions, outdated)
-        return CachedAttempts(
-            self.run_attempt,  # type: ignore[arg-type]
-            self.pipeline,
-            self.store,
-            self.keys,
-            self.observed_files,
-            hits,
-            outdated,
-            history=history,
-            decisions=decisions,
-        )
+        found = self.made(decisions)
+        self.outdated = found.outdated
+        return found
 
-    def hits(self, decisions: Mapping[str, ReuseDecision], outdated: OutdatedResults) -> Hits:
+    def made(self, decisions: Mapping[str, ReuseDecision]) -> CachedAttempts:
         history: Any = self.history
         fsync = self.store.fsync
-        return Hits(self.pipeline, self.observed_files, outdated, history=history, decisions=decisions, fsync=fsync)
+        found = CachedAttempts(
+            self.pipeline, self.keys, self.observed_files, history=history, decisions=decisions, fsync=fsync
+        )
+        found.run_attempt, found.store = self.run_attempt, self.store  # type: ignore[assignment]
+        return found
 
     def known(
         self, decision: ReuseDecision, attempt: int = 1, outdated: OutdatedResults | None = None
     ) -> Outcome | None:
         """Return what is known of an attempt at `b` without making it."""
-        hits = self.hits({"b": decision}, outdated or OutdatedResults(self.pipeline.nodes))
-        return hits.known(NodeStarted(0.0, "b", attempt, {}))
+        found = self.made({"b": decision})
+        found.outdated = outdated or found.outdated
+        return found.known(NodeStarted(0.0, "b", attempt, {}))
 
 
 @pytest.fixture

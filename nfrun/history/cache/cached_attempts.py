@@ -1,9 +1,9 @@
 """Wraps attempts with a cache lookup: on a hit, the node does not run.
 
-Most hits are decided before the run, see `reuse_decision.py`, and need no attempt: `Hits`. Pending nodes are
-looked up here, once the digests of their inputs are known. The table of a hit may have been removed: an attempt that
-reads it does nothing but report what it lacks, and the scheduler has it made again. If that gives another table than
-before, the results that were made of the old one count as removed too: `OutdatedResults`. Also records
+Most hits are decided before the run, see `reuse_decision.py`, and need no attempt: `known` has their outcomes. Pending
+nodes are looked up here, once the digests of their inputs are known. The table of a hit may have been removed: an
+attempt that reads it does nothing but report what it lacks, and the scheduler has it made again. If that gives another
+table than before, the results that were made of the old one count as removed too: `OutdatedResults`. Also records
 which files nodes read and wrote, which cannot be found out afterwards.
 """
 
@@ -63,43 +63,42 @@ _MOST_LACKED = 2
 
 
 class CachedAttempts:
-    """Serves cache hits, and calls `run_attempt` for all other attempts.
+    """Serves cache hits, and makes all other attempts with `run_attempt`, whose outputs are in `store`.
 
     Reused journal entries and file checksums are recorded in `observed`. Without a `history`, pending nodes are misses.
-    Nodes that are `given` have results in earlier runs and are not in this one: nothing makes these again.
+    Nodes that are `given` have results in earlier runs and are not in this one: nothing makes these again. With
+    `fsync`, the files of a hit are synced, since the run that wrote them may have run without that.
     """
+
+    run_attempt: RunAttempt  # both are set before the first attempt is made
+    store: TableStore
 
     def __init__(
         self,
-        run_attempt: RunAttempt,
         pipeline: Pipeline,
-        store: TableStore,
         keys: CacheKeys,
         observed: ObservedFiles,
-        hits: Hits,
-        outdated: OutdatedResults,
         *,
         history: RunHistory | None,
         decisions: Mapping[str, ReuseDecision],
+        fsync: bool,
         given: Collection[str] = (),
         rows: RowFolders | None = None,
     ) -> None:
-        self._make_attempt = run_attempt
         self._nodes = pipeline.nodes
         self._shown = frozenset(pipeline.outputs.values())
         self._read = {output for spec in pipeline.nodes.values() for item in spec.inputs for output in item.outputs}
         self._base = Path(pipeline.folder)
-        self._store = store
         self._keys = keys
         self._history = history
         self._decisions = decisions
         self._given = given
         self._rows = rows
         self._observed = observed
+        self._fsync = fsync
         self._lacked: dict[tuple[str, str], set[object]] = {}  # when a node lacked an output
         self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
-        self._hits = hits
-        self._outdated = outdated
+        self.outdated = OutdatedResults(self._nodes)
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits.
@@ -113,15 +112,15 @@ class CachedAttempts:
         if isinstance(start, CallsEnded):
             return self._ended(start, self._run_attempt(start, cancel_token, run_coroutine))
         if start.node not in self._nodes:  # it runs last, in every run, with what is there
-            there = {id: ref for id, ref in start.inputs.items() if self._store.holds(ref) or self._register(ref)}
+            there = {id: ref for id, ref in start.inputs.items() if self.store.holds(ref) or self._register(ref)}
             return self._run_attempt(replace(start, inputs=there), cancel_token, run_coroutine)
-        if outdated := self._outdated.begin(start):
+        if outdated := self.outdated.begin(start):
             self._observed.outdated.update(ref.id.node for ref in outdated)
             return self._await(start, outdated, "a table that it had read was made again and is another one now")
         decision = self._decisions.get(start.node)
         is_lookup = start.granted is None
         if decision is not None and start.attempt == 1 and (is_lookup or start.node not in self._missed):
-            late = decision.pending or self._outdated.may_differ(start.node)
+            late = decision.pending or self.outdated.may_differ(start.node)
             hit = self._late_hit(start, decision) if late else decision.hit
             if hit is not None and (checked := self._checked_hit(start, hit, cancel_token, run_coroutine)) is not None:
                 return checked
@@ -135,7 +134,7 @@ class CachedAttempts:
     def _run_attempt(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Make an attempt. Where it finds that an input is not in its place any more, the node of that runs again."""
         try:
-            outcome = self._make_attempt(start, cancel_token, run_coroutine)
+            outcome = self.run_attempt(start, cancel_token, run_coroutine)
         except NotStored as error:
             outcome = _lacks(start, tuple(start.inputs[id] for id in error.outputs))
         if outcome.memory:
@@ -154,7 +153,7 @@ class CachedAttempts:
             return Outcome(start.node, start.attempt, failure_without(missing, spec, self._base))
         order = start
         if spec.map is not None:
-            kept = None if self._rows is None else self._rows.kept_rows(spec, start, self._store)
+            kept = None if self._rows is None else self._rows.kept_rows(spec, start, self.store)
             order = MapStarted(start.at, *start.key[:2], start.inputs, start.queue_wait, start.granted, kept)
         return self._ended(start, self._run_attempt(order, cancel_token, run_coroutine))
 
@@ -180,8 +179,8 @@ class CachedAttempts:
                 self._observed.wrote[spec.id] = wrote
             if outcome.failure is not None:
                 return self._refused(outcome)
-            if spec.id in self._outdated.again and not self._is_as_before(outcome):
-                self._outdated.replaced(spec.id, start.attempt)
+            if spec.id in self.outdated.again and not self._is_as_before(outcome):
+                self.outdated.replaced(spec.id, start.attempt)
         elif spec.map is not None and self._rows is not None and self._observed.inputs.recheck(spec) is None:
             self._rows.rule_out(spec.id)
         elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
@@ -190,12 +189,12 @@ class CachedAttempts:
 
     def _refused(self, outcome: Outcome) -> Outcome:
         """Keep the outputs of an attempt whose checks failed: if these are others in the next run, it need not run."""
-        if not self._store.persistent:
+        if not self.store.persistent:
             return outcome
         self._observed.refused[outcome.node, outcome.attempt] = NodeFinished.of(0.0, outcome)
         for ref in outcome.outputs.values():
-            self._store.commit(ref)
-            self._store.release(ref)
+            self.store.commit(ref)
+            self.store.release(ref)
         return replace(outcome, outputs=NOTHING)
 
     def _with_reuse_hints(self, failure: Failure, spec: NodeSpec) -> Failure:
@@ -216,7 +215,7 @@ class CachedAttempts:
 
         A query reads the user's files, never a table that was made of them: the order of its rows may depend on that.
         """
-        missing = [ref for ref in start.inputs.values() if not self._store.holds(ref)]
+        missing = [ref for ref in start.inputs.values() if not self.store.holds(ref)]
         reads_source_files = kind_of(self._nodes[start.node]).runs.reads_source_files
         return tuple(
             ref
@@ -251,16 +250,16 @@ class CachedAttempts:
                 if self._history is not None:
                     self._history.forget(self._observed.used[maker])
             self._observed.reasons[maker] = reason
-            self._outdated.again.add(maker)
+            self.outdated.again.add(maker)
         return _lacks(start, lacking)
 
     def _is_as_before(self, outcome: Outcome) -> bool:
         """Return whether a node that ran again gave the tables that it was to make again. Waits for their digests."""
         before = self._observed.made_again.get(outcome.node)
-        lost = self._outdated.lost.get(outcome.node, {})
+        lost = self.outdated.lost.get(outcome.node, {})
         if before is None and not (lost and lost.keys() >= outcome.outputs.keys()):
             return False  # readers of its other outputs may have read something else
-        given = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in outcome.outputs.values()}
+        given = {ref.id: reader_digest(self.store.wait_digest(ref)) for ref in outcome.outputs.values()}
         known = lost if before is None else {output.id: reader_digest(output) for output in before.outputs}
         return all(given.get(output) == digest for output, digest in known.items())
 
@@ -269,19 +268,19 @@ class CachedAttempts:
         for ref in lacking:
             if ref.id.node == maker:
                 with suppress(HandoffError):  # it is released: then nobody knows its digest
-                    digest = reader_digest(self._store.wait_digest(ref))
-                    self._outdated.lost.setdefault(maker, {})[ref.id] = digest
+                    digest = reader_digest(self.store.wait_digest(ref))
+                    self.outdated.lost.setdefault(maker, {})[ref.id] = digest
 
     def _register(self, ref: OutputRef) -> bool:
         """Register an output with the store, where it is. Returns False if it is nowhere."""
         finished = self._observed.used.get(ref.id.node) if ref.id.node not in self._observed.made_again else None
-        if (source := self._hits.source_of(ref.id.node)) is not None:
+        if (source := self._source_of(ref.id.node)) is not None:
             ref = replace(ref, path=str(source), stored=None)
         elif finished is not None and self._history is not None:
             ref = self._found(ref, finished, self._history)
         if not ref.is_remote and (ref.path is None or not Path(ref.path).exists()):
             return False
-        self._store.register_file(ref)
+        self.store.register_file(ref)
         return True
 
     def _found(self, ref: OutputRef, finished: RecordedNode, history: RunHistory) -> OutputRef:
@@ -296,9 +295,9 @@ class CachedAttempts:
         ref = self._found(reused_ref(output, None, attempt), hit, self._history)
         if ref.path is None and ref.stored is None:
             return None
-        self._store.register_file(ref)
+        self.store.register_file(ref)
         try:
-            self._store.file(ref)
+            self.store.file(ref)
         except NotStored:
             self._history.forget(hit)
             return None
@@ -317,7 +316,7 @@ class CachedAttempts:
         if not history.has_definition(start.node, self._keys.definition(start.node)):
             return None  # no key can match, so don't wait for digests
         spec = self._nodes[start.node]
-        inputs = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in start.inputs.values()}
+        inputs = {ref.id: reader_digest(self.store.wait_digest(ref)) for ref in start.inputs.values()}
         used, made_again = self._observed.used, self._observed.made_again
         reused = {need: used.get(need) or made_again.get(need) for need in spec.needs}
         needs = {need: dependency_digest(entry) for need, entry in reused.items() if entry is not None}
@@ -349,7 +348,7 @@ class CachedAttempts:
         """
         spec = self._nodes[start.node]
         if not spec.contracts:
-            return self._hits.outcome(start, hit)
+            return self._hit(start, hit)
         if why := self._refusal(start, hit):  # what its checks refer to was not known before the run
             self._observed.reasons[spec.id] = why
             return None
@@ -374,12 +373,12 @@ class CachedAttempts:
             read_more = seen is not None and bool(seen.reads or seen.hosts or seen.obstacle)
             results = with_keys(checked.checks, spec, code, referred, read_more=read_more)
             if checked.failure is not None:
-                refused = self._hits.with_homes(hit)
+                refused = self._with_homes(hit)
                 self._observed.refused[start.node, start.attempt] = replace(refused, checks=results)
                 return checked
         hit = replace(hit, checks=results)
         absent = tuple(output for output in spec.output_ids if output in hit.absent)
-        return replace(self._hits.outcome(start, hit), checks=results, absent=absent)
+        return replace(self._hit(start, hit), checks=results, absent=absent)
 
     def _refusal(self, start: NodeStarted, found: RecordedNode) -> str:
         """Return why a result whose checks failed cannot be used now, "" for all others."""
@@ -393,52 +392,23 @@ class CachedAttempts:
         """Return the reader digests of what the checks of a node refer to; waits until they are known."""
         spec = self._nodes[start.node]
         refs = [start.inputs.get(output) for item in spec.references for output in item.outputs]
-        return {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in refs if ref is not None}
+        return {ref.id: reader_digest(self.store.wait_digest(ref)) for ref in refs if ref is not None}
 
-
-def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
-    """Return the outcome of an attempt, or a call, that lacks outputs which it reads."""
-    return start.outcome(lacking=lacking)
-
-
-class Hits:
-    """Makes the outcomes of cache hits, and records their journal entries in `observed`.
-
-    With `fsync`, the files of a hit are synced, since the run that wrote them may have run without that.
-    """
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        observed: ObservedFiles,
-        outdated: OutdatedResults,
-        *,
-        history: RunHistory | None,
-        decisions: Mapping[str, ReuseDecision],
-        fsync: bool,
-    ) -> None:
-        self._nodes = pipeline.nodes
-        self._shown = frozenset(pipeline.outputs.values())
-        self._base = Path(pipeline.folder)
-        self._observed = observed
-        self._outdated = outdated
-        self._history = history
-        self._decisions = decisions
-        self._fsync = fsync
+    # -- outcomes of hits ------------------------------------------------------------------------------------------
 
     def known(self, start: NodeStarted) -> Outcome | None:
         """Return the outcome of a hit that was decided before the run, if that takes no work; None for all others."""
         decision = self._decisions.get(start.node)
         if decision is None or decision.hit is None or decision.pending or start.attempt > 1:
             return None
-        if self._fsync or self._nodes[start.node].contracts or self._outdated.may_differ(start.node):
+        if self._fsync or self._nodes[start.node].contracts or self.outdated.may_differ(start.node):
             return None
-        self._outdated.begin(start)
+        self.outdated.begin(start)
         with suppress(OSError):  # then the attempt meets it again, and reports it
-            return self.outcome(start, decision.hit)
+            return self._hit(start, decision.hit)
         return None
 
-    def outcome(self, start: NodeStarted, finished: RecordedNode) -> Outcome:
+    def _hit(self, start: NodeStarted, finished: RecordedNode) -> Outcome:
         """Return an outcome with `reused` set, and the outputs of an earlier run. Raises HandoffError.
 
         No file is opened here, but when a node reads it or the run shows it. Then `OutputRef.path` says where it is.
@@ -451,7 +421,7 @@ class Hits:
         ):
             finished = replace(finished, outputs=tuple(output for output, _ in found), map=counts)
         self._observed.used[start.node] = finished
-        source = self.source_of(start.node)
+        source = self._source_of(start.node)
         for output, file in found:
             is_used = output.shown or self._fsync
             path = source or file or (table_path(finished.folder, output) if is_used else None)
@@ -462,11 +432,11 @@ class Hits:
             self._sync(self._base / name, name)
         return Outcome(start.node, start.attempt, outputs=refs, reused=True, map=counts)
 
-    def with_homes(self, finished: RecordedNode) -> RecordedNode:
+    def _with_homes(self, finished: RecordedNode) -> RecordedNode:
         """Return an entry of an earlier run whose outputs say which run has their files."""
         return replace(finished, outputs=tuple([self._with_home(finished, output)[0] for output in finished.outputs]))
 
-    def source_of(self, node: str) -> Path | None:
+    def _source_of(self, node: str) -> Path | None:
         """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
         spec = self._nodes[node]
         return kind_of(spec).outside.source_path(spec, folder_of(spec, self._base))
@@ -494,6 +464,11 @@ class Hits:
                 sync(path.parent.parent)
         except OSError as error:
             raise HandoffError(f"cannot reuse {what}: {error.strerror}", error) from None
+
+
+def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
+    """Return the outcome of an attempt, or a call, that lacks outputs which it reads."""
+    return start.outcome(lacking=lacking)
 
 
 def reused_ref(output: FinishedOutput, path: Path | None = None, attempt: int = 1) -> OutputRef:

@@ -14,13 +14,24 @@ from pathlib import Path
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.contracts import BUILT_IN_CHECKS, SCHEMA, Check, CheckResult, failed_checks
 from nfrun.core.pipeline import NodeSpec, OutputId
-from nfrun.core.values import replace
+from nfrun.core.values import frozen, replace
+from nfrun.history.cache.cache_key import ABSENT
 from nfrun.history.journal import RecordedNode
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import node_of
 from nfrun.system.checksums import text_checksum
 
-ABSENT = "absent"
+
+@frozen
+class _Key:
+    """The key of a check. `is_always` made: also where it is as then. `is_own`: its code is the user's."""
+
+    output: OutputId
+    name: str
+    text: str
+    is_always: bool = False
+    is_own: bool = False
+    is_age: bool = False
 
 
 def with_keys(
@@ -33,13 +44,16 @@ def with_keys(
 ) -> tuple[CheckResult, ...]:
     """Return results with their keys. `digests` are reader digests of what the node's checks refer to.
 
-    With `read_more`, code of the checks has read files or used hosts, which are in no key. A check that does not hold
-    has a key also where it is always made: `refusal` compares these.
+    With `read_more`, code of the checks has read files or used hosts, which are in no key. A check that is always made
+    has a key only if it does not hold: `refusal` compares these.
     """
-    good = {(output, name): key for output, name, key in _keys(spec, code, digests, read_more=read_more)}
-    failed = {(output, name): key for output, name, key in _keys(spec, code, digests, of_all=True)}
-    keys = [(good if result.ok else failed).get((result.output, result.name), "") for result in results]
-    return tuple([replace(result, key=key) for result, key in zip(results, keys, strict=True)])
+    keys: dict[tuple[str, str], str] = {}
+    good = {(result.output, result.name) for result in results if result.ok}
+    for key in _keys(spec, code, digests):
+        is_made_again = key.is_always or (read_more and key.is_own)
+        of = key.output, key.name
+        keys[of] = "" if is_made_again and of in good else key.text
+    return tuple([replace(result, key=keys.get((result.output, result.name), "")) for result in results])
 
 
 def recorded_results(
@@ -48,93 +62,59 @@ def recorded_results(
     """Return the results of all checks of a node, if its journal entry has them; None if one is to be made again."""
     recorded = {(result.output, result.key): result for result in finished.checks if result.key}
     results = []
-    for output, name, key in _keys(spec, code, digests):
-        result = recorded.get((output, key))
+    for key in _keys(spec, code, digests):
+        result = None if key.is_always else recorded.get((key.output, key.text))
         if result is None:
             return None
         path = result.path if result.path and os.path.exists(result.path) else None  # noqa: PTH110
-        results.append(replace(result, name=name, path=path))
+        results.append(replace(result, name=key.name, path=path))
     return tuple(results)
 
 
 def checks_to_make(
-    spec: NodeSpec, finished: RecordedNode, code: Fingerprints, digests: Mapping[OutputId, str]
+    spec: NodeSpec,
+    finished: RecordedNode,
+    code: Fingerprints,
+    digests: Mapping[OutputId, str],
+    *,
+    is_selected: bool = True,
 ) -> tuple[str, ...]:
-    """Return the names of checks whose results the journal entry of a node lacks; () if it has all."""
+    """Return the names of checks whose results the journal entry of a node lacks; () if it has all.
+
+    A result of `fresh` counts whenever it was made if the node is not selected: then its age is no change.
+    """
     recorded = {(result.output, result.key) for result in finished.checks if result.key}
-    return tuple([name for output, name, key in _keys(spec, code, digests) if (output, key) not in recorded])
+    made = {(result.output, result.name) for result in finished.checks} if not is_selected else ()
+    lacking = [k for k in _keys(spec, code, digests) if k.is_always or (k.output, k.text) not in recorded]
+    return tuple([key.name for key in lacking if not (key.is_age and (key.output, key.name) in made)])
 
 
 def refusal(spec: NodeSpec, finished: RecordedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> str:
     """Return why a result cannot be used whose checks failed: one is as it was then. "" if all are others now."""
     failed = failed_checks(finished.checks)
-    now = {(output, key) for output, _, key in _keys(spec, code, digests, of_all=True)} if failed else set()
+    now = {(key.output, key.text) for key in _keys(spec, code, digests)} if failed else set()
     name = next((result.name for result in failed if (result.output, result.key) in now), "")
     return f"its check '{name}' failed" if name else ""
 
 
-def has_new_checks(spec: NodeSpec, finished: RecordedNode, code: Fingerprints, digests: Mapping[OutputId, str]) -> bool:
-    """Return whether a node has a check whose result its journal entry lacks.
-
-    A result of `fresh` counts whenever it was made: where the node is not selected, its age is no change.
-    """
-    recorded = {(result.output, result.key) for result in finished.checks if result.key}
-    made = {(result.output, result.name) for result in finished.checks}
-    ages = {
-        (OutputId(spec.id, output), check.name)
-        for output, contract in spec.contracts.items()
-        for check in contract.checks
-        if check.kind == "fresh"
-    }
-    return any(
-        (output, key) not in recorded and (output, name) not in (ages & made)
-        for output, name, key in _keys(spec, code, digests)
-    )
-
-
-def _keys(
-    spec: NodeSpec,
-    code: Fingerprints,
-    digests: Mapping[OutputId, str],
-    *,
-    read_more: bool = False,
-    of_all: bool = False,
-) -> Iterator[tuple[str, str, str]]:
-    """Yield the output, name and key of each check. The key is "" for one that is always made, unless `of_all`."""
+def _keys(spec: NodeSpec, code: Fingerprints, digests: Mapping[OutputId, str]) -> Iterator[_Key]:
     for name, contract in spec.contracts.items():
         output = OutputId(spec.id, name)
         if contract.columns:
-            yield output, SCHEMA, text_checksum(json.dumps([SCHEMA, sorted(contract.columns.items())]))
+            yield _Key(output, SCHEMA, text_checksum(json.dumps([SCHEMA, sorted(contract.columns.items())])))
         for check in contract.checks:
-            is_unsure = read_more and check.kind not in BUILT_IN_CHECKS
-            key = "" if is_unsure else _key(spec, name, check, code, digests)
-            yield output, check.name, _key(spec, name, check, code, digests, always=True) if of_all and not key else key
-
-
-def _key(
-    spec: NodeSpec,
-    output: str,
-    check: Check,
-    code: Fingerprints,
-    digests: Mapping[OutputId, str],
-    *,
-    always: bool = False,
-) -> str:
-    """Return the key of a check, "" for one that is always made. If it is `always` made, it has another key, too."""
-    if check.kind == "fresh" and not always:
-        return ""
-    parts = [check.kind, check.value, check.allow, check.severity, dict(check.with_)]
-    if check.kind == "references":
-        inputs = {item.name: item for item in spec.references}
-        names = [check.input_name(output, column) for column in check.value]
-        referred = [inputs[name].output for name in names if name in inputs]
-        parts.append([digests.get(other, ABSENT) for other in referred])
-    elif check.kind not in BUILT_IN_CHECKS:
-        code_inputs = _code_inputs(spec, check, code)
-        if code_inputs is None and not always:
-            return ""
-        parts.append(code_inputs)
-    return text_checksum(json.dumps(parts, ensure_ascii=False))
+            is_own, is_age = check.kind not in BUILT_IN_CHECKS, check.kind == "fresh"
+            parts = [check.kind, check.value, check.allow, check.severity, dict(check.with_)]
+            if check.kind == "references":
+                inputs = {item.name: item for item in spec.references}
+                names = [check.input_name(name, column) for column in check.value]
+                parts.append([digests.get(inputs[known].output, ABSENT) for known in names if known in inputs])
+            elif is_own:
+                parts.append(_code_inputs(spec, check, code))
+            is_always = is_age or (is_own and parts[-1] is None)
+            yield _Key(
+                output, check.name, text_checksum(json.dumps(parts, ensure_ascii=False)), is_always, is_own, is_age
+            )
 
 
 def read_check_code(spec: NodeSpec, code: Fingerprints) -> None:

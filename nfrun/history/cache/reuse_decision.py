@@ -20,7 +20,7 @@ from nfrun.core.plan import Plan, selected_plan
 from nfrun.core.values import field, frozen
 from nfrun.history.cache.cache_key import FOR_EFFECT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.history.cache.change_text import changes, files_as_inputs
-from nfrun.history.cache.check_keys import checks_to_make, has_new_checks, refusal
+from nfrun.history.cache.check_keys import checks_to_make, refusal
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.database import definition_of
 from nfrun.history.journal import RecordedNode, reader_digest
@@ -209,14 +209,13 @@ class _ReuseDecider:
         self._reader_digests.update((o.id, reader_digest(o)) for o in entry.outputs if o.id not in absent)
         if not spec.contracts:
             return
-        code = self._keys.code.of(spec.folder)
-        if spec.id in self._selected:
-            if checks := checks_to_make(spec, entry, code, self._reader_digests):
-                self._unsure.add(spec.id)
-                self._checks[spec.id] = checks
-        elif has_new_checks(spec, entry, code, self._reader_digests):
+        code, is_selected = self._keys.code.of(spec.folder), spec.id in self._selected
+        if checks := checks_to_make(spec, entry, code, self._reader_digests, is_selected=is_selected):
             self._unsure.add(spec.id)
-            self._to_check[spec.id] = spec.id
+            if is_selected:
+                self._checks[spec.id] = checks
+            else:
+                self._to_check[spec.id] = spec.id
 
     def _read_by(self, spec: NodeSpec) -> list[OutputId]:
         """Return the outputs of reused nodes that a node reads, if those of the others are absent."""

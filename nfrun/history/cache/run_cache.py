@@ -20,7 +20,7 @@ from nfrun.core.plan import Plan, selected_plan
 from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.history.cache.cache_key import CacheKeys
-from nfrun.history.cache.cached_attempts import CachedAttempts, Hits, OutdatedResults, reused_ref
+from nfrun.history.cache.cached_attempts import CachedAttempts, reused_ref
 from nfrun.history.cache.check_keys import read_check_code
 from nfrun.history.cache.journal_writer import JournalWriter
 from nfrun.history.cache.kept_rows import RowFolders
@@ -57,8 +57,8 @@ class RunCache:
     tables of earlier runs and of this one are removed at its end if they take more than `budget` bytes, None for the
     default; `over_budget` has the bytes that stay and the budget, if these are more. With `fsync`, its lines survive a
     power loss. `warn` is called with warnings about damaged files. Errors of the journal go through `redact`. `watch`
-    sees what attempts open. `known_outcome(start)` is that of `Hits.known`. With `verify`, no checksum of an earlier
-    run is used.
+    sees what attempts open. `known_outcome(start)` is that of `CachedAttempts.known`. With `verify`, no checksum of an
+    earlier run is used.
     """
 
     def __init__(
@@ -103,7 +103,8 @@ class RunCache:
             if not fresh or selected is not None:
                 self._history = read_history()
                 self._decide(plan, self._history, force, selected)
-            self._make_hits(fsync)
+            self._attempts = self._make_attempts(started, lambda node: fresh or node in force, fsync=fsync)
+            self.known_outcome = self._attempts.known
             self._read_code()
             journal = self._begin_journal(replace(started, versions=self._keys.versions()), on_error, fsync=fsync)
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
@@ -115,8 +116,7 @@ class RunCache:
         self._writer.leave_out(self.plan.not_selected, {**self._inputs.given, **self._inputs.sources})
         self._writer.warn = warn
         self._journal = journal
-        self._work, self._warn, self._name, self._number = work, warn, name, started.number
-        self._is_forced = lambda node: fresh or node in force
+        self._work, self._warn, self._name = work, warn, name
         self._has_ended = self._is_refused = False
 
     def _decide(
@@ -137,11 +137,19 @@ class RunCache:
         again = {name: decision.made_again for name, decision in found.items() if decision.made_again}
         observed.made_again.update(again)
 
-    def _make_hits(self, fsync: bool) -> None:
-        self._outdated = OutdatedResults(self._pipeline.nodes)
-        found, decided = self._history, self._decisions
-        self._hits = Hits(self._pipeline, self._observed, self._outdated, history=found, decisions=decided, fsync=fsync)
-        self.known_outcome = self._hits.known
+    def _make_attempts(self, started: RunHeader, is_forced: Callable[[str], bool], *, fsync: bool) -> CachedAttempts:
+        folder, under_way = self._database.work.path / MAP, self._database.work.runs_under_way
+        of_run = folder, started.pipeline, started.number
+        return CachedAttempts(
+            self._pipeline,
+            self._keys,
+            self._observed,
+            history=self._history,
+            decisions=self._decisions,
+            fsync=fsync,
+            given=self._inputs.given,
+            rows=RowFolders(*of_run, self._keys, self._observed, is_forced, under_way),
+        )
 
     def _begin_journal(self, started: RunHeader, on_error: ExitStack, *, fsync: bool) -> Journal:
         journal = Journal(self._folder, self._database, fsync=fsync)
@@ -278,28 +286,8 @@ class RunCache:
     ) -> RunAttempt:
         """Wrap `run_attempt` with the cache lookup. Calls `on_error(error)` if the journal cannot be written."""
         self._writer.on_error = on_error
-        rows = RowFolders(
-            self._work.path / MAP,
-            self._name,
-            self._number,
-            self._keys,
-            self._observed,
-            self._is_forced,
-            self._work.runs_under_way,
-        )
-        return CachedAttempts(
-            run_attempt,
-            self._pipeline,
-            store,
-            self._keys,
-            self._observed,
-            self._hits,
-            self._outdated,
-            rows=rows,
-            history=self._history,
-            decisions=self._decisions,
-            given=self._inputs.given,
-        )
+        self._attempts.run_attempt, self._attempts.store = run_attempt, store
+        return self._attempts
 
     @property
     def given(self) -> Mapping[str, OutputRef]:
