@@ -236,13 +236,9 @@ Item = tuple[str, str]  # a module, and a name in it with its attributes: "clean
 
 
 class Statement(NamedTuple):
-    """A top-level statement of a module, other than an import, that a function may reach.
-
-    `name` is a name that it defines; it is "import" if the statement is no definition and runs with the import.
-    """
+    """A top-level statement of a module, other than an import, that a function may reach."""
 
     module: str
-    name: str
     definition: Definition
 
 
@@ -403,11 +399,8 @@ class ReachedCode:
     def _group(self, module: str, names: tuple[str, ...]) -> Sequence[Statement]:
         key = module, names
         if key not in self._groups:
-            found: dict[int, Statement] = {}
-            for name in names:
-                for statement in self._statements(module, name, self._steps[module, name]):
-                    if statement.name == _ON_IMPORT or id(statement.definition.body) not in found:
-                        found[id(statement.definition.body)] = statement
+            reached = (definition for name in names for definition in self._steps[module, name].definitions)
+            found = {id(definition.body): Statement(module, definition) for definition in reached}
             self._groups[key] = sorted(found.values(), key=lambda statement: statement.definition.at)
         return self._groups[key]
 
@@ -435,17 +428,6 @@ class ReachedCode:
         source = self._sources.get(module)
         return source is not None and source.tree is not None and name in source.symbols.definitions
 
-    def _statements(self, module: str, name: str, step: _Step) -> Iterator[Statement]:
-        """Yield the statements of an item, without those of the items that it leads to."""
-        source = self._sources.get(module) if name == _WHOLE else None
-        if source is not None:
-            for defined, definitions in source.symbols.definitions.items():
-                yield from (Statement(module, defined, definition) for definition in definitions)
-            yield from (Statement(module, _ON_IMPORT, definition) for definition in source.symbols.module_body)
-        for definition in step.definitions:  # registered definitions have a name although the import leads to them
-            named = getattr(definition.body, "name", _ON_IMPORT) if name == _ON_IMPORT else name
-            yield Statement(module, named, definition)
-
     # -- one step ----------------------------------------------------------------------------------------------------
 
     def _step(self, module: str, name: str) -> _Step:
@@ -469,9 +451,11 @@ class ReachedCode:
         if name == _WHOLE:
             digest = text_checksum(dump(source.tree)) if source.tree.body else ""
             loads = [(load, _WHOLE) for load in all_imports(source.tree, symbols.package)]
+            inner = [definition for found in symbols.definitions.values() for definition in found]
             return _Step(
                 digest,
                 [(module, _ON_IMPORT), *loads, *self._follow(module, symbols, uses(source.tree, symbols.package))],
+                [*inner, *symbols.module_body],
             )
         step = self._digest_definitions(module, symbols, symbols.definitions.get(name, ()))
         found = [item for item in self._resolve(module, name) if item != (module, name)]  # imports may go in circles

@@ -79,22 +79,14 @@ def to_json(found: Any) -> Any:
 
 def module_from_json(saved: list[Any]) -> ModuleNames:
     """Return the names of a module that `to_json` has returned as JSON."""
-    file, functions, decorated, classes, others, imported, from_others, dynamic, loads = saved
-    signatures = {
+    found = ModuleNames(*saved)
+    found.functions = {name: _signature(parts) for name, parts in saved[1].items()}
+    found.classes = {
         name: ClassSignature(where, _signature(init), _signature(call), is_whole)
-        for name, (where, init, call, is_whole) in classes.items()
+        for name, (where, init, call, is_whole) in saved[3].items()
     }
-    return ModuleNames(
-        file,
-        {name: _signature(parts) for name, parts in functions.items()},
-        set(decorated),
-        signatures,
-        others,
-        set(imported),
-        {name: (module, inner) for name, (module, inner) in from_others.items()},
-        dynamic,
-        None if loads is None else [(name, line) for name, line in loads],
-    )
+    found.decorated, found.imported = set(found.decorated), set(found.imported)
+    return found
 
 
 def _signature(saved: list[Any] | None) -> Signature | None:

@@ -213,7 +213,7 @@ def test_the_hook_is_installed_by_the_first_run_only() -> None:
     """Importing it, as every command does that plans a run, installs none."""
     code = (
         "import sys\ninstalled = []\nsys.addaudithook = installed.append\n"
-        "import nfrun.session.run, nfrun.cli.commands, nfrun.code.watch.audit_hook as hook\n"
+        "import nfrun.session.run, nfrun.cli.commands, nfrun.code.watch.audit_events as hook\n"
         "assert not installed\n"
         "for _ in range(2):\n    with hook.listening(print): pass\n"
         "assert len(installed) == 1"

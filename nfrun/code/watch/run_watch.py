@@ -19,8 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import nfrun
 from nfrun.code.module_finder import is_installed
-from nfrun.code.watch.audit_events import Access, Connections, Use, accesses
-from nfrun.code.watch.audit_hook import listening
+from nfrun.code.watch.audit_events import Access, Connections, Use, accesses, listening
 from nfrun.code.watch.counted_files import CountedFiles, parts_of_work
 from nfrun.code.watch.seen_files import RecordedFiles, SeenFiles
 from nfrun.core.observation import Observation, SharedObservation
