@@ -157,25 +157,20 @@ class Fingerprints:
 class FolderCode:
     """The fingerprints of the code in each folder, by its path relative to `base`, the folder of the pipeline.
 
-    Modules of one name in the folders of a pipeline do not meet.
+    Modules of one name in the folders of a pipeline do not meet. `known` are those that were asked for.
     """
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        self._known = {"": Fingerprints(base)}
+        self.known = {"": Fingerprints(base)}
 
     def of(self, folder: str) -> Fingerprints:
         """Return the fingerprints of the code that nodes in `folder` reach, "" for the folder of the pipeline."""
-        if folder not in self._known:
-            self._known[folder] = Fingerprints(inner_folder(self._base, folder), self._base)
-        return self._known[folder]
-
-    @property
-    def known(self) -> Mapping[str, Fingerprints]:
-        """Those that were asked for, by folder."""
-        return self._known
+        if folder not in self.known:
+            self.known[folder] = Fingerprints(inner_folder(self._base, folder), self._base)
+        return self.known[folder]
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the files again."""
-        for code in self._known.values():
+        for code in self.known.values():
             code.refresh()

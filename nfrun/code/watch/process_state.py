@@ -11,13 +11,13 @@ import os
 import random
 import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+_PYPLOT = "matplotlib.pyplot"
 _SEEDED_ON_IMPORT = ("numpy.random", "torch", "polars", "duckdb")
 
 
@@ -35,7 +35,7 @@ class WorkerState:
 
     def __init__(self) -> None:
         self._adopt()
-        self._settings = _pyplot_settings()
+        self._had_pyplot = _PYPLOT in sys.modules
         self._seeded: str | None = ""
         self._first_locale = _locale.setlocale(_locale.LC_ALL)
         self.seed: str | None = ""
@@ -75,7 +75,8 @@ class WorkerState:
         locale = _locale.setlocale(_locale.LC_ALL)
         if self._default_connection is not None and self._default_connection.used:
             return True  # what the imports of the user's modules did there is lost with it
-        return bool(_figures()) or locale != self._first_locale or _pyplot_settings() != self._settings
+        # Figures may be open, and the settings of those to come may have changed.
+        return locale != self._first_locale or (_PYPLOT in sys.modules) != self._had_pyplot
 
     def _seed_all(self, seed: str | None) -> None:
         self._seeded = seed
@@ -98,9 +99,8 @@ class WorkerState:
                 module.seed([numbers.getrandbits(32) for _ in range(4)])
 
     def _begin_connection(self, seed: float) -> None:
-        if self.threads and self._default_connection is None:
-            self._default_connection = DefaultConnection(self.threads)
-        if self.threads and self._default_connection is not None:
+        if self.threads:
+            self._default_connection = self._default_connection or DefaultConnection()
             self._default_connection.begin(seed, self.threads)
 
 
@@ -138,44 +138,25 @@ def _environ() -> Mapping[bytes, bytes]:
     return data
 
 
-def _figures() -> list[int]:
-    """Return the numbers of the open figures."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    list_figures: Callable[[], list[int]] = getattr(pyplot, "get_fignums", list)
-    return list_figures()
-
-
-def _pyplot_settings() -> dict[str, Any] | None:
-    """Return the settings of all figures to come; None without pyplot."""
-    if "matplotlib.pyplot" not in sys.modules:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return dict(getattr(sys.modules.get("matplotlib"), "rcParams", {}))
-
-
 class DefaultConnection:
-    """The connection behind `duckdb.sql` and the like. With several `threads`, the order of rows would change."""
+    """The connection behind `duckdb.sql` and the like."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         import duckdb
 
-        self._connection = duckdb.connect(config={"threads": threads})
-        self._threads = threads
+        self._connection = duckdb.connect()
         self._used = False
         self._transaction = self._begin_transaction()
         duckdb.set_default_connection(self._connection)
 
     def begin(self, seed: float, threads: int) -> None:
-        """Seed what queries draw, by a number from 0 to 1, and set the number of threads."""
+        """Seed what queries draw, by a number from 0 to 1, and set how many threads there are: rows depend on both."""
         import duckdb
 
         was_used = self.used
         with suppress(duckdb.Error):
             self._connection.execute("select setseed(?)", [seed]).fetchall()
-            if threads != self._threads:
-                self._connection.execute(f"set threads = {threads}")
-                self._threads = threads
+            self._connection.execute(f"set threads = {threads}")
             if not was_used:
                 self._transaction = self._begin_transaction()
 
