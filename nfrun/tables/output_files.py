@@ -16,7 +16,7 @@ from nfrun.core.file_source import FileSource
 from nfrun.core.pipeline import TABLE, OutputId, file_name, form_of
 from nfrun.core.values import frozen, mutable, replace
 from nfrun.system.atomic_files import remove
-from nfrun.system.kept_files import Content, NotKeepable, content_of, keep
+from nfrun.system.kept_files import NotKeepable, content_of, keep
 from nfrun.system.os_errors import reason
 from nfrun.tables.file_table import FileTable, read_source
 from nfrun.tables.formats import FormatError
@@ -191,31 +191,23 @@ def failed_write(error: Exception, output: str, size: int) -> HandoffError:
 # ------------------------------------------------------------------ files and folders
 
 
-def described_file(
-    output: OutputId, attempt: int, path: Path, type: str, content: Content, *, has_own_name: bool
-) -> OutputRef:
-    """Return the reference of an output that is the file or folder at `path`.
-
-    What its readers see beside the content is the ending of the path, and whether the file can be executed. If it
-    `has_own_name`, which nfrun has not given to it, they see this name, too.
-    """
-    seen = f"{type}{' program' if content.is_executable else ''}{f' {path.name}' if has_own_name else ''}"
-    size = content.size
-    digest = f"xxh3_128:{content.digest}"  # as those of tables
-    return OutputRef(output, 0, size, "", str(path), digest, attempt, size, content.digest, seen, type=type)
-
-
 def hand_on(output: OutputId, attempt: int, path: Path, type: str, *, has_own_name: bool = True) -> OutputRef:
     """Return the reference of an output that is a file or folder which stays where it is.
 
-    Raises FormatError if it cannot be handed on, and HandoffError if it cannot be read.
+    What its readers see beside the content is the ending of the path, and whether the file can be executed. If it
+    `has_own_name`, which nfrun has not given to it, they see this name, too. Raises FormatError if it cannot be handed
+    on, and HandoffError if it cannot be read.
     """
     try:
-        return described_file(output, attempt, path, type, content_of(path), has_own_name=has_own_name)
+        content = content_of(path)
     except NotKeepable as error:
         raise FormatError(f"the {form_of(type)} '{output}' cannot be handed on: {error}") from None
     except OSError as error:
         raise HandoffError(f"cannot read {error.filename or path}: {reason(error)}", error) from error
+    seen = f"{type}{' program' if content.is_executable else ''}{f' {path.name}' if has_own_name else ''}"
+    size = content.size
+    digest = f"xxh3_128:{content.digest}"  # as those of tables
+    return OutputRef(output, 0, size, "", str(path), digest, attempt, size, content.digest, seen, type=type)
 
 
 def file_output(

@@ -54,7 +54,7 @@ class HostCache:
         self._all = folder.parent.parent
         self._budget = budget
         self._lock = threading.Lock()
-        self._used: dict[str, tuple[int, int]] = {}  # names in use: how often, and the open file with the lock, or -1
+        self._used: dict[str, list[int]] = {}  # by name in use: an open file with the lock for each use
 
     def get(self, name: str, fetch: Callable[[Path], Path], size: int | None = None) -> Path:
         """Return the path of a copy, which stays until it is released as often.
@@ -63,22 +63,20 @@ class HostCache:
         Whoever asks for the same name waits meanwhile. A copy that does not have `size` bytes is damaged.
         """
         path = self.folder / name
-        while (found := self._in_use(path, name)) is None:
-            self._fetch(path, fetch)
-        if size is not None and size_of(found) != size:
-            self.release(name)
-            remove(path)
-            return self.get(name, fetch)
-        return found
+        while True:
+            if not self._use(path, name):
+                self._fetch(path, fetch)
+            elif size is None or size_of(path) == size:
+                return path
+            else:
+                self.release(name)
+                remove(path)
 
     def release(self, name: str) -> None:
         """End one use of a copy."""
         with self._lock:
-            count, file = self._used.pop(name, (0, -1))
-            if count > 1:
-                self._used[name] = count - 1, file
-            elif file >= 0:
-                os.close(file)
+            if files := self._used.get(name):
+                os.close(files.pop())
 
     def forget(self, name: str) -> None:
         """Remove a copy. Who uses it may have opened it, or does without."""
@@ -103,30 +101,24 @@ class HostCache:
         make_private(folder)
         return folder
 
-    def _in_use(self, path: Path, name: str) -> Path | None:
-        """Count one use more, and return the path; None if there is no copy."""
-        with self._lock:
-            count, file = self._used.get(name, (0, -1))
-            if file >= 0:
-                self._used[name] = count + 1, file
-                return path
+    def _use(self, path: Path, name: str) -> bool:
+        """Begin a use of a copy. Returns False if there is none."""
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return None
+            return False
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_SH)  # waits for who removes it
         if not is_same_file(file, path):
             os.close(file)
-            return None
+            return False
         os.utime(path)
         with self._lock:
-            count, known = self._used.get(name, (0, -1))
-            if known >= 0 or len(self._used) >= _MOST_LOCKED:  # then only the order of uses protects it
+            if sum(map(len, self._used.values())) < _MOST_LOCKED:
+                self._used.setdefault(name, []).append(file)
+            else:  # then only the order of uses protects it
                 os.close(file)
-                file = known
-            self._used[name] = count + 1, file
-        return path
+        return True
 
     def _fetch(self, path: Path, fetch: Callable[[Path], Path]) -> None:
         """Fetch a copy, unless another thread or process does that: then wait for it."""
