@@ -160,26 +160,10 @@ def _selectors(ctx: Any, incomplete: str) -> Iterator[Candidate]:
 
 
 def _nodes_of_file(ctx: Any) -> Iterator[str]:
-    """Yield the nodes of a pipeline file with their cells. Those that it does not tell are those of its last run."""
-    names = None
-    with suppress(SpecError):  # while it is edited
-        names = _names(ctx)
-        for name, cells in names.nodes.items():
+    """Yield the nodes of a pipeline file with their cells; while it is edited, none."""
+    with suppress(SpecError):
+        for name, cells in _names(ctx).nodes.items():
             yield from cells or (name,)
-    for node in _nodes_of_last_run(ctx):
-        first = _PARTS.split(node)[0]
-        if names is None or (first in names.nodes and not names.nodes[first] and node != first):
-            yield node
-
-
-def _nodes_of_last_run(ctx: Any) -> list[str]:
-    from nfrun.history.run_plan import read_run_plan
-
-    with suppress(NotRecorded, SpecError, OSError):
-        for run in _runs(ctx):
-            plan = read_run_plan(run.folder)
-            return [*plan.nodes] if plan is not None else []
-    return []
 
 
 def _runs(ctx: Any) -> Iterator[ListedRun]:

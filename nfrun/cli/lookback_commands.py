@@ -162,11 +162,6 @@ class ReportOptions(OneRunOptions):
         help="html: a page for browsers; trace: when what ran, for ui.perfetto.dev (PIPELINE-NUMBER.trace.json).",
     )
 
-    def check(self) -> None:
-        """Refuse a file in a folder that is not there."""
-        if self.file is not None and not self.file.parent.is_dir():
-            raise UsageError(f"there is no folder '{self.file.parent}'", "-o")
-
 
 @command_options
 class OpenOptions(OneRunOptions):
@@ -197,16 +192,10 @@ class OpenOptions(OneRunOptions):
                     raise UsageError("--format path prints the name of a file and no rows", option)
         if self.wide and (self.format != "text" or self.file is not None):
             raise UsageError("it is for a table that is printed as text", "--wide")
-        if self.file is not None:
-            self._check_file(self.file)
-
-    def _check_file(self, file: Path) -> None:
-        if file.is_dir():
-            raise UsageError(f"'{file}' is a folder: name a file in it", "-o")
-        if not file.parent.is_dir():
-            raise UsageError(f"there is no folder '{file.parent}'", "-o")
-        if self.format not in ("text", format_of(file.name) or self.format):
-            raise UsageError(f"'{file}' is not a name for {self.format}", "--format")
+        if self.file is not None and self.file.is_dir():
+            raise UsageError(f"'{self.file}' is a folder: name a file in it", "-o")
+        if self.file is not None and self.format not in ("text", format_of(self.file.name) or self.format):
+            raise UsageError(f"'{self.file}' is not a name for {self.format}", "--format")
 
 
 @command_options

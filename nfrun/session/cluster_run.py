@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -38,8 +37,6 @@ from nfrun.tables.places.folder import Place, open_place
 
 if TYPE_CHECKING:
     from nfrun.session.run import Run
-
-_SECRET = re.compile(r"\$\{\{-?\s*secrets\.")  # an expression that is a secret
 
 
 @contextmanager
@@ -92,7 +89,8 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     run = f"validate-{os.urandom(6).hex()}"
     with closing(_engine(address, run, cores())) as engine:
         config = HostConfig(run, run, _shared(files[0]), place.uri)
-        warnings = _ask_workers(Cluster(engine, config, place), address, placed, modules, naming_secrets(files, placed))
+        # A run looks for secrets itself, by their values.
+        warnings = _ask_workers(Cluster(engine, config, place), address, placed, modules, ())
         workers = engine.workers()
     slots = sum(worker.slots for worker in workers)
     many = "" if len(workers) == 1 else "s"
@@ -210,16 +208,6 @@ def _with_secrets(run: Run, placed: list[NodeSpec]) -> list[str]:
         if spec.redacted_env or run.redactor(text) != text:
             found.append(f"node '{spec.id}'")
     return found
-
-
-def naming_secrets(files: Iterable[Pipeline], placed: Iterable[NodeSpec]) -> list[str]:
-    """Return the parts of these files that name secrets and are sent to workers. Only an `env` can name them."""
-
-    def names_some(env: Mapping[str, str]) -> bool:
-        return any(_SECRET.search(str(value)) for value in env.values())
-
-    nodes = [f"node '{spec.id}'" for spec in placed if names_some(spec.env)]
-    return ["'env' of the file"] * any(names_some(pipeline.env) for pipeline in files) + nodes
 
 
 def _told_in_the_open(secret: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from nfrun import __version__
 from nfrun.core.errors import UsageError
 from nfrun.core.health import NOTE, OK, PROBLEM, HealthCheck
-from nfrun.core.text import closest_match
 from nfrun.session.options import cache_budget, parse_slots
 
 _PACKAGES = ("pyarrow", "duckdb", "numpy", "pandas", "polars", "distributed")
@@ -112,7 +111,6 @@ def check_variables(environ: Mapping[str, str]) -> HealthCheck:
     except UsageError as error:
         return HealthCheck("variables", PROBLEM, f"NFRUN_CACHE_SIZE: {error}", "mend it or unset it", facts)
     if wrong := next((name for name in given if name not in _VARIABLES), ""):
-        close = closest_match(wrong.removeprefix(_PREFIX), [name.removeprefix(_PREFIX) for name in _VARIABLES])
-        advice = f"did you mean {_PREFIX}{close}?" if close else f"there is {', '.join(_VARIABLES)}"
+        advice = f"there is {', '.join(_VARIABLES)}"
         return HealthCheck("variables", NOTE, f"{wrong} is set, and nfrun does not read it", advice, facts)
     return HealthCheck("variables", OK, text or "none of nfrun is set", "", facts)

@@ -341,7 +341,8 @@ def with_file_first(options: type[Options], words: Sequence[str]) -> list[str]:
     is_value = False
     for at, word in enumerate(words if "--pipeline" in by_flag else ()):
         if not is_value and not word.startswith("-"):
-            is_file = word.lower().endswith((".yaml", ".yml"))
+            # A cell, as in NODE@x.yaml, may end so, too.
+            is_file = word.lower().endswith((".yaml", ".yml")) and ("@" not in word or Path(word).exists())
             return [*words[:at], f"--pipeline={word}", *words[at + 1 :]] if is_file else [*words]
         if word == "--":
             break

@@ -36,7 +36,7 @@ from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
 from nfrun.session.cluster_options import check_cluster, store_of_run
-from nfrun.session.options import RunOptions, What, Where, cache_budget
+from nfrun.session.options import RunOptions, What, cache_budget
 from nfrun.session.report_files import check_report_files, make_report_folders, write_report
 from nfrun.session.run import Around, BuildReporters, Program, Run
 from nfrun.session.selection import selection_of
@@ -63,7 +63,8 @@ def set_up_run(
     """
     what, shown, where = options.what, options.shown, options.where
     check_report_files(shown, what)
-    _check_cluster(where, messages)
+    if where.executor in CLUSTERS:
+        check_cluster(where, where.handoff)
     cache_budget(options.kept.cache_size, os.environ)  # it may be wrong
     known = known_checks(what.pipeline, what.work)
 
@@ -76,8 +77,6 @@ def set_up_run(
     messages.warn_all(warned)
     work = WorkDir.of_pipeline(pipeline, what.work)
     selection = selection_of(what, pipeline, work)
-    if what.force and not selection.force:
-        messages.warn("--force has no effect: no node that it names is selected")
     if what.date and not pipeline.date:
         messages.warn(NO_DATE)
 
@@ -98,15 +97,6 @@ def set_up_run(
         stack.callback(_remove_empty, folder, database)
         store = store_of_run(where, work) if where.executor in CLUSTERS else ""
         yield Run(options, messages, resolved, selection, database, start, folder, store, command, events, program)
-
-
-def _check_cluster(where: Where, messages: Messages) -> None:
-    """Check what a run needs of a cluster; without one, warn of variables that count for clusters only."""
-    if where.executor in CLUSTERS:
-        check_cluster(where, where.handoff)
-    elif idle := [name for name in ("NFRUN_ADDRESS", "NFRUN_STORE") if os.environ.get(name)]:
-        are, they = ("are", "they are") if idle[1:] else ("is", "it is")
-        messages.warn(f"{' and '.join(idle)} {are} not used: {they} for --executor {CLUSTERS[0]}")
 
 
 def known_checks(file: Path, work: Path | None) -> KnownChecks:

@@ -48,7 +48,9 @@ def selection_of(what: What, pipeline: Pipeline, work: WorkDir) -> Selection:
     selected = select(graph, **found)
     enabled = frozenset(name for name in pipeline.nodes if name in selected)
     if pipeline.nodes and not enabled:
-        raise _nothing_selected(pipeline, selected, [flag for name, flag in _FLAGS.items() if given[name]])
+        flags = [flag for name, flag in _FLAGS.items() if given[name]]
+        disabled = [f"'{name}' is disabled: {why}" for name, why in pipeline.disabled.items() if name in selected]
+        raise UsageError("; ".join(["no node is selected", *disabled[:1]]), flags[0])
     return Selection(enabled, {text: enabled & names for text, names in forced.items()})
 
 
@@ -57,14 +59,6 @@ def _find(graph: NodeGraph, selectors: Iterable[str], flag: str) -> set[str]:
         return graph.find(selectors)
     except ValueError as error:
         raise UsageError(str(error), flag) from None
-
-
-def _nothing_selected(pipeline: Pipeline, selected: Collection[str], flags: list[str]) -> UsageError:
-    if disabled := next(iter(name for name in pipeline.disabled if name in selected), ""):
-        return UsageError(f"no node is selected; '{disabled}' is disabled: {pipeline.disabled[disabled]}", flags[0])
-    if "--exclude" in flags:
-        return UsageError("no node is selected; this leaves out all that is", "--exclude")
-    return UsageError(f"no node is selected; none is in {' and in '.join(flags)}", flags[0])
 
 
 def _graph(pipeline: Pipeline, work: WorkDir) -> NodeGraph:

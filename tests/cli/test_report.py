@@ -160,10 +160,7 @@ WRONG_OF_RUN = [
     ("steps.py/a/b", "'steps.py' is no folder: name another file"),
     ("e.jsonl", "'e.jsonl' is the file of --events: name another file"),
 ]
-WRONG_OF_REPORT = [
-    ("steps.py/b", "there is no folder 'steps.py'"),
-    ("a/b/c.html", "there is no folder 'a/b'"),
-]
+WRONG_OF_REPORT = [("steps.py/a/b", "'steps.py' is no folder: name another file")]
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Here
 
-import nfrun
 from nfrun.cluster.base import is_local
 from nfrun.core.errors import UsageError
 from nfrun.nodes.sql import INSTALL
@@ -114,25 +112,3 @@ def test_messages_name_packages_as_the_extras_do(monkeypatch: pytest.MonkeyPatch
     }
     for extra, text in told.items():
         assert f"pip install {' '.join(map(shlex.quote, project['optional-dependencies'][extra]))}" in text
-
-
-@pytest.mark.parametrize(
-    ("variables", "told"),
-    {
-        ("NFRUN_STORE",): "NFRUN_STORE is not used: it is for --executor dask",
-        ("NFRUN_ADDRESS",): "NFRUN_ADDRESS is not used: it is for --executor dask",
-        ("NFRUN_STORE", "NFRUN_ADDRESS"): "NFRUN_ADDRESS and NFRUN_STORE are not used: they are for --executor dask",
-    }.items(),
-)
-def test_a_run_on_this_machine_says_that_it_does_not_use_what_clusters_do(
-    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: tuple[str, ...], told: str
-) -> None:
-    (tmp_path / "p.yaml").write_text("nodes: {n: {sql: select 1 as x}}\n")
-    for name in variables:
-        monkeypatch.setenv(name, "s3://bucket/x")  # of the whole machine, so it refuses no run
-    for options in ((), ("--json",), ("--executor", "process")):
-        done = here(tmp_path, "run", "p.yaml", "-q", *options)
-        assert (done.returncode, done.stderr) == (0, f"nfrun: warning: {told}\n")
-    assert nfrun.load(tmp_path / "p.yaml").run().warnings == (told,)
-    monkeypatch.setenv(variables[0], "")
-    assert here(tmp_path, "plan", "p.yaml").stderr == ""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.pipeline_file.validate import validate_file
-from nfrun.session.cluster_run import _told_in_the_open, _with_secrets, naming_secrets
+from nfrun.session.cluster_run import _told_in_the_open, _with_secrets
 from nfrun.system.logs.redaction import Redactor
 
 SECRET = "s3cret-value"
@@ -31,20 +29,6 @@ def test_secrets_are_found_in_all_that_is_sent() -> None:
     found = ["'env' of the file", "node 'given'", "node 'own'", "node 'checked'"]
     assert secrets_of(PLAIN, GIVEN, OWN, CHECKED, redacted_env={"A": "***"}) == found
     assert secrets_of(PLAIN) == []
-
-
-def test_validate_finds_them_by_their_names(tmp_path: Path) -> None:
-    file = tmp_path / "p.yaml"
-    file.write_text("""
-name: p
-secrets: [TOK]
-env: {TOKEN: "${{ secrets.TOK }}"}
-nodes:
-  plain: {sql: "select 'secrets.TOK' as n"}
-  own: {run: 'true > "$NFRUN_OUTPUT"', format: csv, env: {X: "x-${{secrets.TOK}}"}}
-""")
-    pipeline = validate_file(file, lambda warning: None)
-    assert naming_secrets([pipeline], pipeline.nodes.values()) == ["'env' of the file", "node 'own'"]
 
 
 @pytest.mark.parametrize("addresses", [["tcp://far:1"], ["tcp://127.0.0.1:1", "tcp://far:1"], ["", "tcp://far:1"]])

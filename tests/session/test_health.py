@@ -45,8 +45,7 @@ def test_variables_of_nfrun() -> None:
     assert (found.level, found.text, found.advice) == (PROBLEM, text, "mend it or unset it")
     found = check_variables({"NFRUN_PROFIL": "prod"})
     assert (found.level, found.text) == (NOTE, "NFRUN_PROFIL is set, and nfrun does not read it")
-    assert found.advice == "did you mean NFRUN_PROFILE?"
-    assert check_variables({"NFRUN_XYZ": ""}).advice.startswith("there is NFRUN_ADDRESS, NFRUN_CACHE_SIZE")
+    assert found.advice.startswith("there is NFRUN_ADDRESS, NFRUN_CACHE_SIZE")
 
 
 def test_the_command(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

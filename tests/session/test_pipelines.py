@@ -431,8 +431,8 @@ def test_secrets_are_in_no_error(file: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_warnings_are_logged_and_kept(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "nfrun"):
-        result = nfrun.load(file).run(only=["clean", "orders"], force="text")
-    assert result.warnings == ("--force has no effect: no node that it names is selected",)
+        result = nfrun.load(file).run(only=["clean", "orders"], date="2026-01-31")
+    assert result.warnings == ("--date has no effect: no expression reads run.date",)
     assert [record.getMessage() for record in caplog.records] == [f"warning: {text}" for text in result.warnings]
 
 
