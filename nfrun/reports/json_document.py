@@ -16,6 +16,7 @@ from nfrun.core.events import AllNodesEnded, Event, Failure, RunFinished
 from nfrun.core.pipeline import TABLE
 from nfrun.core.values import asdict, field, mutable
 from nfrun.reports.format_units import path_here
+from nfrun.reports.line_reporter import NoEvents
 from nfrun.reports.run_record import NodeRecord, RunRecord
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
 
@@ -26,7 +27,7 @@ _OF_CALLS = ("retry_after", "rows", "sample", "is_certain", "is_final")  # of a 
 
 
 @mutable
-class RunDocument:
+class RunDocument(NoEvents):
     """A reporter that writes the document to `stream` when the run has ended.
 
     `run` is the id of the run, `logs` the folder with the logs of nodes. `peak_rss()` returns the peak memory of the
@@ -40,10 +41,6 @@ class RunDocument:
     stream: IO[str] | None = None
 
     name = "on stdout"
-    event_types = ()
-
-    def event(self, event: Event) -> None:
-        """Do nothing: the record keeps the state of the run."""
 
     def close(self) -> None:
         """Write the document."""

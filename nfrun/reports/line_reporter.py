@@ -1,4 +1,4 @@
-"""The base of reporters that write lines, and the file of events: `nfrun run --events FILE`.
+"""The bases of reporters, and the file of events: `nfrun run --events FILE`.
 
 Many lines are written at once: a thread waits for the GIL after each write.
 """
@@ -11,6 +11,15 @@ from typing import IO
 from nfrun.core.events import Event, to_json
 
 _MAX_LINES = 500  # buffered lines: at this number they are written at once
+
+
+class NoEvents:
+    """The base of reporters that need no events: the record of the run, which they read, has its state."""
+
+    event_types = ()
+
+    def event(self, event: Event) -> None:
+        """Do nothing."""
 
 
 class LineReporter:

@@ -94,7 +94,7 @@ class StageRecord:
 
 @mutable
 class StageCounts:
-    """The numbers of nodes of a stage: all, those that have ended, and of these those with a result and the failed."""
+    """The numbers of nodes of a stage or a matrix: all, and those that ended, with a result or failed."""
 
     nodes: int
     ended: int = 0
@@ -108,21 +108,6 @@ class StageCounts:
 
 
 @mutable
-class MatrixRecord:
-    """The cells of a matrix: how many there are, have ended and failed, and those that are running.
-
-    `started` is when the first of those that ran started, in seconds since the start of the run. `reused` counts the
-    cells that were reused, and `rows` is the sum over the outputs of all.
-    """
-
-    counts: StageCounts
-    running: dict[str, NodeRecord] = field(default_factory=dict)
-    started: float | None = None
-    reused: int = 0
-    rows: int = 0
-
-
-@mutable
 class RunRecord:
     """A reporter that keeps the state of the run.
 
@@ -133,8 +118,7 @@ class RunRecord:
     nodes that run when all others have ended, in the order in which they started. These and the counts are kept up to
     date event by event, so that showing them costs the same however many nodes there are.
 
-    `cells` has the matrix of each node that is a cell, and `matrices` the state of each. `running_rows` has what is
-    `running`, with the cells of a matrix as one, under its name. `pipeline` is that of the run, bound.
+    `cells` has the matrix of each node that is a cell, `matrices` the counts of each. `pipeline` is the bound one.
     """
 
     event_types: ClassVar[tuple[type, ...]] = (
@@ -153,8 +137,7 @@ class RunRecord:
     plan: Plan
     pipeline: Pipeline
     cells: dict[str, str] = field(init=False)
-    matrices: dict[str, MatrixRecord] = field(default_factory=dict)
-    running_rows: dict[str, NodeRecord | MatrixRecord] = field(default_factory=dict)
+    matrices: dict[str, StageCounts] = field(default_factory=dict)
     nodes: dict[str, NodeRecord] = field(init=False)
     refs: dict[str, OutputRef] = field(default_factory=dict)
     running: dict[str, NodeRecord] = field(default_factory=dict)
@@ -179,7 +162,7 @@ class RunRecord:
         specs = self.pipeline.nodes.items()
         self.cells = {name: spec.of for name, spec in specs if spec.of and name in self.plan.nodes}
         for of in self.cells.values():
-            self.matrices.setdefault(of, MatrixRecord(StageCounts(0))).counts.nodes += 1
+            self.matrices.setdefault(of, StageCounts(0)).nodes += 1
 
     def event(self, event: Event) -> None:
         """Update the record."""
@@ -197,7 +180,6 @@ class RunRecord:
             node.queue_wait += event.queue_wait
             node.since = event.at
             self.running[event.node] = node
-            self._show_running(event.node, node)
             if event.attempt == 1:
                 node.started = event.at
             else:
@@ -228,12 +210,12 @@ class RunRecord:
             node.progress, node.map = (event.done, event.total), event.map
         elif isinstance(event, NodeWaiting):
             node.status, node.started, node.attempts = "waiting", None, 0
-            self._hide_running(name)
+            self.running.pop(name, None)
         elif isinstance(event, NodeRetrying):
             node.status = "retrying"
             node.duration += event.duration
             node.failure = event.failure
-            self._hide_running(name)
+            self.running.pop(name, None)
             self.retrying[name] = node
         elif isinstance(event, NodeFailed):
             node.ended, node.failure, node.tolerated = event.at, event.failure, event.tolerated
@@ -264,10 +246,6 @@ class RunRecord:
         for counts in self._counts_of(name, node):
             counts.ended -= 1
             counts.succeeded -= 1
-        if name in self.cells:
-            matrix = self.matrices[self.cells[name]]
-            matrix.rows -= node.rows
-            matrix.reused -= node.status == "reused"
         self._open_stage = min(self._open_stage, node.stage)
 
     def _end(self, name: str, node: NodeRecord, status: str) -> None:
@@ -275,31 +253,13 @@ class RunRecord:
         self._counts[status] += 1
         for counts in self._counts_of(name, node):
             counts.ended += 1
-        self._hide_running(name)
+        self.running.pop(name, None)
         self.retrying.pop(name, None)
 
     def _counts_of(self, name: str, node: NodeRecord) -> tuple[StageCounts, ...]:
         """Return the counts in which a node counts: those of its stage, and of its matrix."""
         stage = self.stage_counts[node.stage]
-        return (stage, self.matrices[self.cells[name]].counts) if name in self.cells else (stage,)
-
-    def _show_running(self, name: str, node: NodeRecord) -> None:
-        if name not in self.cells:
-            self.running_rows[name] = node
-            return
-        of = self.cells[name]
-        matrix = self.running_rows[of] = self.matrices[of]
-        matrix.running[name] = node
-
-    def _hide_running(self, name: str) -> None:
-        self.running.pop(name, None)
-        if name not in self.cells:
-            self.running_rows.pop(name, None)
-            return
-        of = self.cells[name]
-        self.matrices[of].running.pop(name, None)
-        if not self.matrices[of].running:
-            self.running_rows.pop(of, None)
+        return (stage, self.matrices[self.cells[name]]) if name in self.cells else (stage,)
 
     def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
         status = "reused" if event.reused else "ok"
@@ -308,10 +268,10 @@ class RunRecord:
         node.status = status
         node.ended, node.failure = event.at, None
         self._counts[status] += 1
-        stage = self.stage_counts[node.stage]
-        stage.ended += 1
-        stage.succeeded += 1
-        self._hide_running(event.node)
+        for counts in self._counts_of(event.node, node):
+            counts.ended += 1
+            counts.succeeded += 1
+        self.running.pop(event.node, None)
         node.duration += event.duration
         node.cpu += event.cpu
         node.gil_wait += event.gil_wait
@@ -330,17 +290,6 @@ class RunRecord:
             self._absent.update(event.absent)
             for output in event.absent:
                 self.refs.pop(output, None)
-        if event.node in self.cells:
-            self._cell_finished(self.matrices[self.cells[event.node]], node)
-
-    def _cell_finished(self, matrix: MatrixRecord, node: NodeRecord) -> None:
-        matrix.counts.ended += 1
-        matrix.counts.succeeded += 1
-        matrix.rows += node.rows
-        if node.status == "reused":
-            matrix.reused += 1
-        elif matrix.started is None or (node.started is not None and node.started < matrix.started):
-            matrix.started = node.started
 
     # -- views -----------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,13 @@ from typing import IO, TYPE_CHECKING
 
 from nfrun.core.contracts import CheckResult
 from nfrun.core.errors import Cause
-from nfrun.core.events import GIL_WAIT_SECONDS, Event
+from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import TABLE, OutputId
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.format_units import format_count, format_seconds, format_size, shown_place
 from nfrun.reports.last_line import last_line
+from nfrun.reports.line_reporter import NoEvents
 from nfrun.reports.printing import Printer, fitting_columns
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord, alike_failures, folded
 from nfrun.reports.table_preview import Preview, print_file, print_preview
@@ -35,7 +36,7 @@ _OWN_CORE = 1.1  # of the CPU time of nodes: durations that are no longer than t
 
 
 @mutable
-class Summary:
+class Summary(NoEvents):
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
     `console(stream)` makes the console of a stream. `preview(id)` returns what is shown of a table, None if there is
@@ -66,13 +67,9 @@ class Summary:
     _children_cpu_before: float = field(init=False)
 
     name = "on stdout"
-    event_types = ()
 
     def __post_init__(self) -> None:
         self._cpu_before, self._children_cpu_before = self.cpu(), self.children_cpu()
-
-    def event(self, event: Event) -> None:
-        """Do nothing: the record keeps the state of the run."""
 
     def close(self) -> None:
         """Print the summary, and the failures and the last line even if the rest of it cannot be printed."""

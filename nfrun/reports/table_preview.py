@@ -11,12 +11,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nfrun import __version__
-from nfrun.core.events import Event, OutputRef
+from nfrun.core.events import OutputRef
 from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.pipeline import form_of
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import KW_ONLY, asdict, field, frozen, mutable
 from nfrun.reports.format_units import format_count, format_size
+from nfrun.reports.line_reporter import NoEvents
 from nfrun.reports.printing import Printer
 from nfrun.tables.python_values import values_of
 
@@ -125,7 +126,7 @@ _LONGEST = 1_000  # characters of a cell: tables with longer ones are opened eac
 
 
 @mutable
-class KnownPreviews:
+class KnownPreviews(NoEvents):
     """Returns what is shown of outputs, and keeps it when it is closed as a reporter.
 
     `read()` returns what earlier runs have kept, as JSON values, and `write(found)` keeps it. `refs`
@@ -143,10 +144,6 @@ class KnownPreviews:
     _shown: dict[str, Any] = field(default_factory=dict)
 
     name = "of previews"
-    event_types = ()
-
-    def event(self, event: Event) -> None:
-        """Do nothing: it needs no events."""
 
     def of(self, id: str) -> Preview | None:
         """Return what is shown of an output, None if it cannot be opened."""

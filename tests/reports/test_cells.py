@@ -160,18 +160,13 @@ def test_cells_that_were_all_reused_have_no_line() -> None:
 def test_the_record_of_a_matrix_counts_its_cells() -> None:
     run = Run(grid(3, 5, excluded=2), failing=["fit@m1@0", "mean@m2"])
     while True:
-        for of, matrix in run.record.matrices.items():
+        for of, counts in run.record.matrices.items():
             cells = [run.record.nodes[name] for name, other in run.record.cells.items() if other == of]
             statuses = [cell.status for cell in cells]
-            counts = matrix.counts
             assert counts.nodes == len(cells)
             assert counts.succeeded == statuses.count("ok")
             assert counts.failed == statuses.count("failed")
             assert counts.ended == sum(status not in ("waiting", "running") for status in statuses)
-            assert len(matrix.running) == statuses.count("running")
-            assert matrix.rows == sum(cell.rows for cell in cells)
-        shown = {run.record.cells.get(name, name) for name in run.record.running}
-        assert shown == run.record.running_rows.keys()
         if not run.record.running:
             break
         run.go(1)

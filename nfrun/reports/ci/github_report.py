@@ -18,7 +18,7 @@ from nfrun.core.errors import Cause, Diagnostic, SourceSpan
 from nfrun.core.events import Event, Failure, NodeCancelled, NodeFailed, NodeFinished, NodeLogged, NodeRetrying
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.core.values import field, frozen
-from nfrun.reports.line_reporter import LineReporter
+from nfrun.reports.line_reporter import LineReporter, NoEvents
 from nfrun.reports.progress.plain_lines import PlainLines
 from nfrun.reports.run_record import NodeRecord, RunRecord, alike_failures
 from nfrun.reports.summary import failure_text
@@ -203,14 +203,13 @@ class Workspace:
         return path.relative_to(self._folder).as_posix() if path.is_relative_to(self._folder) and path.is_file() else ""
 
 
-class GitHubReport(LineReporter):
+class GitHubReport(NoEvents, LineReporter):
     """A reporter that writes annotations to a stream when the run has ended, and adds a page to the summary.
 
     `add_summary()` does the latter, and may raise OSError: then a warning says that it is missing.
     """
 
     name = "for GitHub"
-    event_types = ()
 
     def __init__(
         self,
@@ -223,9 +222,6 @@ class GitHubReport(LineReporter):
         self._record = record
         self._workspace = workspace
         self._add_summary = add_summary
-
-    def event(self, event: Event) -> None:
-        """Do nothing: the record keeps the state of the run."""
 
     def close(self) -> None:
         """Write the annotations, and add the summary."""

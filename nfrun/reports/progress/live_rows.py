@@ -13,7 +13,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.text import cell_width, fit_cells
 from nfrun.core.values import frozen
 from nfrun.reports.format_units import format_progress, format_seconds
-from nfrun.reports.run_record import MatrixRecord, RunRecord, StageCounts, folded
+from nfrun.reports.run_record import NodeRecord, RunRecord, StageCounts, folded
 
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted stages, at most 16
 _MAX_LABEL, _MIN_LABEL = 40, 10
@@ -87,7 +87,7 @@ def grid_of(record: RunRecord) -> Grid:
     stages = record.plan.stages
     labels = max(len(_stage_label(len(stages))), cell_width(max(record.nodes, key=len, default="")))
     largest = max(map(len, stages), default=0)
-    largest = max([largest, *(matrix.counts.nodes for matrix in record.matrices.values())])
+    largest = max([largest, *(counts.nodes for counts in record.matrices.values())])
     names = tuple([_names(stage, record) for stage in stages])
     return Grid(min(labels, _MAX_LABEL), max(FIGURE, 2 * len(f"{largest:,}") + 1), names)
 
@@ -180,12 +180,15 @@ def _stage_label(number: int) -> str:
 
 
 def _running(record: RunRecord, now: float) -> Iterator[_Row | str]:
-    rows = record.running_rows
+    rows: dict[str, list[tuple[str, NodeRecord]]] = {}  # the cells of a matrix have one
+    for name, node in record.running.items():
+        rows.setdefault(record.cells.get(name, name), []).append((name, node))
     more = len(rows) - _RUNNING
     shown = list(islice(rows.items(), _RUNNING - (more > 0)))
-    for name, node in shown:
-        if isinstance(node, MatrixRecord):
-            yield _cells(name, node)
+    for of, nodes in shown:
+        name, node = nodes[0]
+        if name in record.cells:
+            yield _cells(of, record.matrices[of], [cell for cell, _ in nodes])
             continue
         done, total = node.progress or (0.0, None)
         bar = min(1.0, max(0.0, done / total)) if total and total > 0 else None
@@ -194,16 +197,14 @@ def _running(record: RunRecord, now: float) -> Iterator[_Row | str]:
             text = f"attempt {node.attempts}  {text}".rstrip()
         yield _Row("running", name, format_seconds(max(0.0, now - node.since)), bar, text)
     if more > 0:
-        nodes = (len(node.running) if isinstance(node, MatrixRecord) else 1 for _, node in shown)
-        yield f"and {len(record.running) - sum(nodes):,} more running"
+        yield f"and {len(record.running) - sum(len(nodes) for _, nodes in shown):,} more running"
 
 
-def _cells(of: str, matrix: MatrixRecord) -> _Row:
+def _cells(of: str, counts: StageCounts, running: Sequence[str]) -> _Row:
     """Return the row of a matrix of which cells are running: how many have ended, and which are running."""
-    counts, running = matrix.counts, len(matrix.running)
-    names = ", ".join([OutputId(name).cell("") for name in islice(matrix.running, _CELLS)])
+    names = ", ".join([OutputId(name).cell("") for name in running[:_CELLS]])
     failed = f"{counts.failed:,} failed, " if counts.failed else ""
-    text = f"{failed}{running:,} running: {names}{', …' if running > _CELLS else ''}"
+    text = f"{failed}{len(running):,} running: {names}{', …' if len(running) > _CELLS else ''}"
     return _Row("running", of, f"{counts.succeeded:,}/{counts.nodes:,}", counts.succeeded / counts.nodes, text)
 
 

@@ -136,22 +136,24 @@ class LiveView(LineReporter):
         of = self._record.cells.get(event.node)
         if of is None or of in self._told:
             return
-        matrix = self._record.matrices[of]
-        counts = matrix.counts
+        counts = self._record.matrices[of]
         if not counts.has_ended:
             return
         self._told.add(of)
-        if matrix.started is None:
+        cells = [self._record.nodes[cell] for cell, matrix in self._record.cells.items() if matrix == of]
+        started = [cell.started for cell in cells if cell.started is not None and cell.status == "ok"]
+        if not started:
             return
-        duration = event.at - matrix.started
+        duration = event.at - min(started)
+        reused = sum(cell.status == "reused" for cell in cells)
         if counts.succeeded == counts.nodes and self._is_left_out(duration):
             return
         without = counts.nodes - counts.succeeded - counts.failed
         parts = [
             format_count(counts.nodes, "cell"),
             *(f"{count:,} {what}" for count, what in ((counts.failed, "failed"), (without, "skipped")) if count),
-            *([f"{matrix.reused:,} reused"] if matrix.reused else []),
-            format_count(matrix.rows, "row"),
+            *([f"{reused:,} reused"] if reused else []),
+            format_count(sum(cell.rows for cell in cells), "row"),
         ]
         state = "failed" if counts.failed else "skipped" if without else "ok"
         self._node(state, of, format_seconds(duration), ", ".join(parts))

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from nfrun.core.events import Event
 from nfrun.core.text import escape_controls, shortened
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.last_line import last_line
+from nfrun.reports.line_reporter import NoEvents
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.run import Run
 
@@ -41,21 +41,17 @@ def _is_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class NotebookProgress:
+class NotebookProgress(NoEvents):
     """A reporter that shows the running nodes on one line below a cell, and at the end the last line of the run."""
 
     name = "in the notebook"
     interval = _SECONDS
-    event_types = ()
 
     def __init__(self, record: RunRecord) -> None:
         self._record = record
         self._handle: Any = None
         # By it, what another thread displays belongs to the cell that has called `run`.
         self._context = contextvars.copy_context()
-
-    def event(self, event: Event) -> None:
-        """Do nothing: the record keeps the state of the run."""
 
     def tick(self) -> None:
         """Show how many nodes have ended, and which are running."""
