@@ -35,9 +35,6 @@ class SingleThread:
     def capacity(self, now: float) -> float | None:
         return None
 
-    def amounts(self, now: float) -> Mapping[str, float]:
-        return {}
-
     def start(self, attempt: NodeStarted) -> None:
         self._queue.put(attempt)
 

@@ -151,14 +151,13 @@ def toy_cluster(
     logs: Logs | None = None,
     uses_all: bool = True,
     warn: Callable[[str], object] = lambda message: None,
-    waiting: Callable[[], list[str]] = list,
 ) -> tuple[ClusterExecutor, ToyEngine]:
     """Make the executor of a cluster whose workers are in this process: `run_attempt` is called there."""
     pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, AnyNodes(nodes), {})
     store: Any = SimpleNamespace(fsync=False, stored=lambda ref: ref, register_file=lambda ref: ref)
     runner = AttemptRunner(pipeline, store, "r", Path("/nonexistent"), {}, logs or Logs(), on_begun=on_begun)
     folder, placement = Path("/nonexistent"), Placement(dict.fromkeys(nodes, "toy"))
-    context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, [], on_error, waiting)
+    context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, [], on_error)
     engine = ToyEngine(ToyHosted(run_attempt), "r", workers)
     config = HostConfig("r", "r", pipeline, "/")
     return ClusterExecutor(Cluster(engine, config, store, uses_all, warn, tell=warn), context, on_outcome), engine

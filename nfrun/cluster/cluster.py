@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,9 @@ from nfrun.system.threads import start_timer
 
 _CLOSE_SECONDS = 1.5  # for the hosts to end, at least
 _TOLD_SECONDS = 5.0  # without workers, until it is said
+_MOST_WAITING = 1000  # attempts, each on a thread, for what few workers have
 
-
-Needs = tuple[tuple[str, float], ...]
+Needs = tuple[tuple[str, float], ...]  # what an attempt takes beside slots
 _KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
 _GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
 
@@ -45,49 +45,33 @@ class ClusterExecutor(ThreadExecutor):
 
     def __init__(self, cluster: Cluster, context: ExecutorContext, on_outcome: OnOutcome) -> None:
         self.name = cluster.engine.name
-        self._engine, self._waiting, executors = cluster.engine, context.waiting, context.placement.executors
+        self._engine = cluster.engine
         self._slots = WorkerSlots(
             lambda: [w for w in cluster.engine.workers() if not cluster.has_secrets or is_private(w.address)]
         )
         self._attempts = RemoteAttempts(cluster, context, self._slots)
-        self.own = {name: self._slots.most(name) for name in PER_WORKER if name != "cpu" or cluster.uses_all}
+        self.own = {name: self._slots.most() for name in PER_WORKER if name != "cpu" or cluster.uses_all}
         self._warn, self._tell = cluster.warn, cluster.tell
-        self._nodes: dict[Needs, list[str]] = {(): []}  # its nodes, by what they take beside slots
-        for name, spec in context.runner.pipeline.nodes.items():
-            if executors.get(name) == self.name:
-                needs = tuple([(each, spec.amounts[each]) for each in PER_WORKER[1:] if spec.amounts.get(each)])
-                self._nodes.setdefault(needs, []).append(name)
         self._lacks: dict[Needs, float] = {}  # since when no worker has this
         self._told: set[Needs] = set()
         super().__init__(context.with_cache(self._attempts), on_outcome)
 
     def capacity(self, now: float) -> float | None:
-        """Return the number of slots of all workers that there are now."""
-        slots = self._slots.amount("cpu")
-        for needs in [()] if not slots else self._nodes:
-            if self._slots.has(needs):
-                self._lacks.pop(needs, None)
-            elif now - self._lacks.setdefault(needs, now) >= _TOLD_SECONDS and needs not in self._told:
-                self._tell_waiting(needs)
-        return slots
+        """Return the number of slots of all workers that there are now.
 
-    def amounts(self, now: float) -> Mapping[str, float]:
-        """Return what all workers have of `PER_WORKER` now, but for their slots."""
-        return {name: self._slots.amount(name) for name in PER_WORKER if name != "cpu"}
-
-    def _tell_waiting(self, needs: Needs) -> None:
-        """Tell that no worker has what nodes take, if one of these nodes waits for it."""
-        if not needs:
-            self._told.add(needs)
-            self._warn("the cluster has no workers any more: the run waits until some join")
-            return
-        waiting = {*self._waiting(), *self._attempts.waiting}.intersection(self._nodes[needs])
-        if waiting:
-            self._told.add(needs)
-            first = next(name for name in self._nodes[needs] if name in waiting)
-            others = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
-            takes = " and ".join(f"{shown_amount(name, amount)} of '{name}'" for name, amount in needs)
-            self._warn(f"node '{first}'{others} takes {takes}, and no worker has that: it waits until one joins")
+        Attempts that wait for `memory` or `gpu` count as if they had slots of their own: others go on beside them.
+        """
+        slots, waiting = self._slots.amount(), [each for each in list(self._attempts.waiting) if each[1]]
+        lacking: dict[Needs, list[str]] = {} if slots else {(): []}
+        for name, needs in waiting:
+            if not self._slots.has(needs):
+                lacking.setdefault(needs, []).append(name)
+        self._lacks = {needs: self._lacks.get(needs, now) for needs in lacking}
+        for needs, names in lacking.items():
+            if now - self._lacks[needs] >= _TOLD_SECONDS and needs not in self._told:
+                self._told.add(needs)
+                self._warn(_waits_text(needs, names))
+        return slots and slots + min(len(waiting), _MOST_WAITING)
 
     def close(self, grace: float = 0.0) -> None:
         """End all attempts, those that are under way after `grace` seconds, and the hosts of the run."""
@@ -95,6 +79,15 @@ class ClusterExecutor(ThreadExecutor):
         self._attempts.close()
         for message in self._engine.close(max(grace, _CLOSE_SECONDS)):
             self._tell(message)
+
+
+def _waits_text(needs: Needs, names: Sequence[str]) -> str:
+    """Say that no worker has what nodes take."""
+    if not needs:
+        return "the cluster has no workers any more: the run waits until some join"
+    others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    takes = " and ".join(f"{shown_amount(name, amount)} of '{name}'" for name, amount in needs)
+    return f"node '{names[0]}'{others} takes {takes}, and no worker has that: it waits until one joins"
 
 
 class RemoteAttempts(OrderedAttempts):
@@ -112,7 +105,7 @@ class RemoteAttempts(OrderedAttempts):
         self._on_begun, self._on_error = context.runner.on_begun, context.on_error
         self._slots = slots
         self._executions: dict[str, _Execution] = {}  # those under way, by token
-        self.waiting: list[str] = []  # nodes whose attempts wait for a worker with room
+        self.waiting: list[tuple[str, Needs]] = []  # nodes whose attempts wait for a worker with room
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._checksums = FileChecksums()
@@ -178,10 +171,11 @@ class RemoteAttempts(OrderedAttempts):
     def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         """Have a worker make the attempt, and return its outcome."""
         spec, start = order.node, order.start
-        needs = {"cpu": spec.cpu, **{name: spec.amounts[name] for name in PER_WORKER if name in spec.amounts}}
-        self.waiting.append(spec.id)
-        slot = self._slots.take(needs, lambda: not cancel_token.cancelled and not self._gone)
-        self.waiting.remove(spec.id)
+        needs = tuple([(name, spec.amounts[name]) for name in PER_WORKER[1:] if spec.amounts.get(name)])
+        self.waiting.append((spec.id, needs))
+        taken = {"cpu": spec.cpu, **dict(needs)}
+        slot = self._slots.take(taken, lambda: not cancel_token.cancelled and not self._gone)
+        self.waiting.remove((spec.id, needs))
         if slot is None:
             return self._cancelled(start, cancel_token)
         execution = _Execution(self._receive, partial(self._slots.give_back, slot))

@@ -52,9 +52,9 @@ class WorkerSlots:
         self._silent: set[str] = set()  # workers that do not answer
         self._closed = False
 
-    def amount(self, name: str) -> float:
-        """Return what all workers have of a resource, `cpu` for their slots, those in use included."""
-        return sum(_has(worker, name) for worker in self._workers())
+    def amount(self) -> float:
+        """Return the slots of all workers, those in use included."""
+        return sum(worker.slots for worker in self._workers())
 
     def has(self, needs: Iterable[tuple[str, float]]) -> bool:
         """Return whether a worker has so much of these resources, in use or not, and any slots."""
@@ -63,9 +63,9 @@ class WorkerSlots:
             for worker in self._workers()
         )
 
-    def most(self, name: str) -> float:
-        """Return the most that one attempt can take of a resource: without workers, as much as it likes."""
-        return max([_has(worker, name) for worker in self._workers()], default=math.inf) if name == "cpu" else math.inf
+    def most(self) -> float:
+        """Return the most slots that one attempt can take: without workers, as many as it likes."""
+        return max([worker.slots for worker in self._workers()], default=math.inf)
 
     def take(self, needs: Mapping[str, float], is_wanted: Callable[[], bool]) -> Slot | None:
         """Wait for a worker that has room, and take it. None if it `is_wanted` no more, or after `close`.

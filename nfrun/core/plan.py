@@ -258,14 +258,9 @@ def sequential(plan: Plan) -> Plan:
     return replace(plan, budget={**plan.budget, "cpu": 1})
 
 
-def resource_of(executor: str, resource: str) -> str:
-    """Return the name of what an executor has of a resource on its own; `cpu` are its slots."""
-    return f"{resource} of {executor}"  # no resource of a file can have this name
-
-
 def slots_of(executor: str) -> str:
     """Return the name of the resource that counts the slots of an executor."""
-    return resource_of(executor, "cpu")
+    return f"cpu of {executor}"  # no resource of a file can have this name
 
 
 def with_executor_slots(
@@ -274,20 +269,18 @@ def with_executor_slots(
     """Return the plan in which nodes also take their `cpu` from the slots of their executor.
 
     `placement` has the executors by node. Their budgets are that of `cpu`; their capacities may be less. Of the
-    resources that executors have on their `own`, nodes on them take nothing of what the run has, but at most the amount
-    in there of what the executor has.
+    resources that executors have on their `own`, nodes on them take nothing of what the run has; of `cpu` they take at
+    most the amount in there.
     """
     nodes = dict(plan.nodes)
     budget = dict(plan.budget)
     for name, executor in placement.items():
         most = own.get(executor, NOTHING)
-        taken = {resource: min(amount, most.get(resource, amount)) for resource, amount in nodes[name].resources}
+        taken = dict(nodes[name].resources)
         cpu = min(taken.get("cpu", 0.0), most.get("cpu", plan.slots))
         left = [(resource, amount) for resource, amount in taken.items() if resource not in most]
-        theirs = [(resource_of(executor, r), amount) for r, amount in taken.items() if r in most and r != "cpu"]
-        nodes[name] = replace(nodes[name], resources=(*left, (slots_of(executor), cpu), *theirs))
+        nodes[name] = replace(nodes[name], resources=(*left, (slots_of(executor), cpu)))
         budget[slots_of(executor)] = _UNLIMITED if "cpu" in most else plan.slots
-        budget.update(dict.fromkeys([resource for resource, _ in theirs], _UNLIMITED))
     return replace(plan, nodes=nodes, budget=budget)
 
 

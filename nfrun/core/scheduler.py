@@ -8,7 +8,7 @@ the same calls return the same events.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 
 from nfrun.core.budgets import Held, Rate, Units
@@ -80,10 +80,6 @@ class ReadyQueue:
     def add(self, i: int) -> None:
         """Add a node that is ready."""
         heapq.heappush(self._heap[i], self._order[i])
-
-    def nodes(self) -> list[int]:
-        """Return the nodes that are ready, in no order."""
-        return [i for heap in self._heaps.values() for _, i in heap]
 
     def clear(self) -> None:
         """Remove all nodes."""
@@ -272,7 +268,6 @@ class Scheduler:
             for name in node.order_only:
                 self._order_only_dependents[self._index[name]].append(i)
         self._ready = ReadyQueue(plan)
-        self.waiting: Callable[[], list[str]] = lambda: [self._nodes[i].name for i in self._ready.nodes()]  # to start
         self._timers: list[Timer] = []
         self._detached: set[tuple[int, int]] = set()
         self._left = count

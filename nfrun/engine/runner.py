@@ -30,7 +30,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.map_scheduler import scheduler_of
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.plan import Plan, resource_of, slots_of, with_executor_slots
+from nfrun.core.plan import Plan, slots_of, with_executor_slots
 from nfrun.core.scheduler import Scheduler
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR
@@ -98,7 +98,6 @@ class Runner:
         self._wake_at: float | None = None
         self._detach_at: float | None = None
         self._error: Exception | None = None
-        self.waiting = lambda: self._scheduler.waiting()  # noqa: PLW0108  (made later)  # the nodes that wait
         self.detached = 0  # attempts that go on, but that the run no longer waits for
 
     def now(self) -> float:
@@ -330,12 +329,10 @@ class Runner:
 
     def _update_capacities(self) -> None:
         for name in self._limited:
-            executor, now = self._executors[name], self.now()
-            amounts = {slots_of(name): executor.capacity(now) or 0.0}
-            amounts.update({resource_of(name, own): amount for own, amount in executor.amounts(now).items()})
-            for resource, amount in amounts.items():
-                if resource in self._budget:
-                    self._execute(self._scheduler.set_capacity(now, resource, amount))
+            now, slots = self.now(), slots_of(name)
+            amount = self._executors[name].capacity(now) or 0.0
+            if slots in self._budget:
+                self._execute(self._scheduler.set_capacity(now, slots, amount))
 
     def _apply_outcome(self, outcome: Outcome, next_start: NodeStarted | None, caller: str) -> NodeStarted | None:
         """Apply one outcome. Returns the attempt that this thread, one of the executor `caller`, runs next.

@@ -257,7 +257,6 @@ class Run:
             placement,
             self._instances.finders,
             self._runner.abort,
-            self._runner.waiting,
             on_cluster,
         )
         self._instances.finders.append(partial(unused_instances, self._attempts.memo))

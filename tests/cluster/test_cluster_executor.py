@@ -120,13 +120,13 @@ def test_an_attempt_can_be_stopped_and_killed_before_its_worker_may_have_begun_i
 
 def test_a_worker_that_joins_is_used_and_capacity_follows(make: Make) -> None:
     trial = make(RemoteWorker("a", 1.0, {"memory": 8.0}))
-    assert (trial.executor.capacity(0.0), trial.executor.amounts(0.0)) == (1.0, {"memory": 8.0, "gpu": 0.0})
+    assert trial.executor.capacity(0.0) == 1.0
     trial.held = {"x"}
     trial.start("x")
     trial.await_begun(1)
     trial.start("y")
     trial.engine.join(RemoteWorker("b", 2.0, {"gpu": 1.0}))
-    assert (trial.executor.capacity(0.0), trial.executor.amounts(0.0)) == (3.0, {"memory": 8.0, "gpu": 1.0})
+    assert trial.executor.capacity(0.0) == 3.0
     assert trial.outcome().node == "y"
     assert [*trial.engine.placed.values()] == ["a", "b"]
 
@@ -228,39 +228,28 @@ def test_a_cluster_without_workers_is_told_once(make: Make) -> None:
     assert told == ["the cluster has no workers any more: the run waits until some join"]
 
 
-def test_a_node_that_waits_for_what_no_worker_has_any_more_is_told_once(make: Make) -> None:
+def test_nodes_that_wait_for_what_no_worker_has_are_told_once_and_take_no_room(make: Make) -> None:
     told: list[str] = []
-    waiting: list[str] = []
     nodes = node("x", amounts={"gpu": 2.0, "memory": 8e9}), node("small", amounts={"gpu": 1.0}), node("plain")
-    trial = make(
-        RemoteWorker("a", 1.0, {"gpu": 2.0, "memory": 9e9}), nodes=nodes, warn=told.append, waiting=lambda: waiting
-    )
-    trial.engine.join(RemoteWorker("b", 1.0, {"gpu": 2.0, "memory": 1e9}))
+    trial = make(RemoteWorker("b", 1.0, {"gpu": 2.0, "memory": 1e9}), nodes=nodes, warn=told.append)
     trial.engine.join(RemoteWorker("c", 1.0, {"gpu": 1.0, "memory": 9e9}))
-    assert trial.executor.capacity(0.0) == 3.0
-    trial.engine.leave("a")
-    for now in (1.0, 6.0):
-        trial.executor.capacity(now)
-    assert told == [], "no node waits: all that take so much may have ended"
-    waiting += ["small", "plain", "x"]
-    for now in (6.1, 6.2):
-        trial.executor.capacity(now)
-    assert told == ["node 'x' takes 8 GB of 'memory' and 2 of 'gpu', and no worker has that: it waits until one joins"]
-
-
-def test_an_attempt_that_is_on_its_way_to_a_worker_counts_among_those_that_wait(make: Make) -> None:
-    told: list[str] = []
-    gpu = node("x", amounts={"gpu": 1.0})
-    trial = make(RemoteWorker("a", 1.0, {"gpu": 1.0}), RemoteWorker("b", 1.0), nodes=(gpu,), warn=told.append)
-    trial.engine.leave("a")
+    assert trial.executor.capacity(0.0) == 2.0
     trial.start("x")
-    trial.executor.capacity(0.0)
     until = time.monotonic() + 10
-    while not told and time.monotonic() < until:
-        trial.executor.capacity(5.0)
-    assert told == ["node 'x' takes 1 of 'gpu', and no worker has that: it waits until one joins"]
+    while trial.executor.capacity(1.0) != 3.0 and time.monotonic() < until:
+        time.sleep(0.01)
+    trial.held = {"small", "plain"}
+    trial.start("small", "plain")
+    assert trial.await_begun(2) == ["plain", "small"]
+    for now in (1.1, 5.9):
+        trial.executor.capacity(now)
+    assert told == []
+    for now in (6.1, 6.2):
+        assert trial.executor.capacity(now) == 3.0
+    assert told == ["node 'x' takes 8 GB of 'memory' and 2 of 'gpu', and no worker has that: it waits until one joins"]
     trial.executor.stop("x", 1)
-    assert trial.outcome().failure is not None
+    trial.go.set()
+    assert sorted(trial.outcome().node for _ in range(3)) == ["plain", "small", "x"]
 
 
 def test_what_hosts_tell_at_the_end_is_told() -> None:

@@ -5,7 +5,7 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,7 +26,7 @@ class Executor(Protocol):
     """Runs attempts concurrently. Each started attempt gives one outcome, unless `close` is called first.
 
     `own` has the resources of which its nodes take nothing of what the run has: it has some on its own, and one attempt
-    takes at most these amounts.
+    takes at most so much of its `cpu`. Attempts may wait for the others.
 
     `name` is that in the registry. If it `begins_at_once`, the timeout counts from `start`, even if the attempt waits
     for a thread. Another executor calls `AttemptRunner.on_begun` when the work of an attempt begins: the timeout
@@ -43,9 +43,6 @@ class Executor(Protocol):
         Nodes that do not fit are not started, but wait. None means as many as the run has; an executor returns it
         always or never.
         """
-
-    def amounts(self, now: float) -> Mapping[str, float]:
-        """Return what there is now of the resources of its `own`, those in use included, but for `cpu`."""
 
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt. Never blocks."""
@@ -91,8 +88,8 @@ class ExecutorContext:
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
     run at once. An executor whose processes keep instances of classes adds to `finders` what finds the unused ones.
-    `on_error(error)` ends the run for an error outside of any node. `waiting()` returns the nodes that wait for free
-    resources; an executor calls it in `capacity` only. `on_cluster` makes the executor of a run on a cluster.
+    `on_error(error)` ends the run for an error outside of any node. `on_cluster` makes the executor of a run on a
+    cluster.
     """
 
     runner: AttemptRunner
@@ -103,7 +100,6 @@ class ExecutorContext:
     placement: Placement
     finders: list[FindUnused] = field(default_factory=list)
     on_error: Callable[[Exception], object] = lambda error: None
-    waiting: Callable[[], Collection[str]] = lambda: ()
     on_cluster: MakeExecutor | None = None
 
 

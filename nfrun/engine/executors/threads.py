@@ -69,10 +69,6 @@ class ThreadExecutor:
         """Return None: there are as many threads as needed."""
         return None
 
-    def amounts(self, now: float) -> Mapping[str, float]:
-        """Return nothing: attempts take of what the run has."""
-        return NOTHING
-
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt on an idle thread, or on a new one. Never blocks.
 
