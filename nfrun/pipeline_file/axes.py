@@ -11,7 +11,7 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from glob import glob, has_magic
+from glob import glob
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +27,6 @@ from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.yaml.document import Keys, items
 
 _SOURCES = ("files", "rows", "of")
-_NO_INCLUDE = "combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]"
 
 
 @frozen
@@ -78,7 +77,7 @@ def read_axes(found: Findings) -> tuple[DeclaredAxes, tuple[Mapping[str, Any], .
     for path in declaring:
         for name, source in _at(root, path).items():
             if name == "include":
-                found.report((*path, name), "a matrix has no 'include'", _NO_INCLUDE, at_key=True)
+                found.report((*path, name), "a matrix has no 'include'", "make one axis of mappings", at_key=True)
             elif name in axes:
                 line = found.document.key_span(*axes[name].path).line
                 what = f"the axis '{name}' is declared already in line {line}"
@@ -141,27 +140,14 @@ def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
         what = f"there is no axis '{ellipsize(axis.of)}' above this one"
         found.report(path, what, did_you_mean(axis.of, above, there))
         return
-    if isinstance(parent.source, dict) and not has_expression(pattern := str(parent.source.get("files", "${{"))):
-        entries = (*_ENTRIES, *capture_names(pattern))
-        if axis.name not in entries:
-            what = f"the files of the axis '{parent.name}' have no entry '{ellipsize(axis.name)}'"
-            found.report(path, what, f"they have {ellipsize(', '.join(entries), 200)}")
-    for key, value in zip(parent.keys, parent.values, strict=True):
-        if not isinstance(value, Mapping) or value.get(axis.name) is None:
-            found.report(path, *no_entry(parent.name, key, value, axis.name))
-            return
 
 
 def no_entry(axis: str, key: Any, value: Any, entry: str) -> tuple[str, str]:
     """Return the message and hint for a value of an axis that lacks an entry, or has null there."""
-    if not isinstance(value, Mapping):
-        what = f"'{ellipsize(str(key))}' of the axis '{axis}' is no mapping, so it has no entry '{ellipsize(entry)}'"
-        return what, f"write {{id: {ellipsize(str(key))}, {ellipsize(entry)}: …}}"
-    if entry in value:
-        what = f"'{ellipsize(str(key))}' of the axis '{axis}' has null as its '{ellipsize(entry)}'"
-        return what, "give it a value, or leave it out"
-    what = f"'{ellipsize(str(key))}' of the axis '{axis}' has no entry '{ellipsize(entry)}'"
-    return what, f"it has {ellipsize(', '.join(map(str, value)), 200)}"
+    entries = value.items() if isinstance(value, Mapping) else ()
+    there = ellipsize(", ".join([str(name) for name, of in entries if of is not None]), 200)
+    what = f"'{ellipsize(str(key))}' of the axis '{axis}' has no '{ellipsize(entry)}'"
+    return what, f"it has {there}" if there else f"write {{id: {ellipsize(str(key))}, {ellipsize(entry)}: …}}"
 
 
 def _node_axes(
@@ -315,10 +301,7 @@ class _Finder:
             what = f"the axis '{self.axis.name}' has {len(values):,} values, and at most {MAX_NODES:,}"
             raise _Unknown(Problem(path or self.axis.path, what))
         if wrong := list(islice(check_values(self.axis.name, values), _MOST_TOLD)):
-            source = self.axis.source if isinstance(self.axis.source, dict) else {}
-            hint = next((hint for key, hint in _OTHER_IDS.items() if key in source), OWN_ID)
-            own = [replace(each, hint=hint) if each.hint is OWN_ID else each for each in wrong]
-            raise _Unknown(*[replace(each, path=path or (*self.axis.path, *each.path)) for each in own])
+            raise _Unknown(*[replace(each, path=path or (*self.axis.path, *each.path)) for each in wrong])
         return with_values(self.axis, values)
 
     def files(self, pattern: str, path: Keys) -> Iterator[dict[str, Any]]:
@@ -328,8 +311,7 @@ class _Finder:
         files = list(find_files(pattern, self.folder))
         if not files:
             what = f"no file matches '{ellipsize(pattern, 200)}'"
-            is_folder = (self.folder / pattern).is_dir()
-            hint = f"it is a folder; its files are '{ellipsize(pattern.rstrip('/'))}/*'" if is_folder else _PATTERN
+            hint = "a pattern is relative to the pipeline file"
             raise _Unknown(Problem(path, what, hint, about=pattern))
         return iter(files)
 
@@ -338,9 +320,7 @@ class _Finder:
         name = self.axis.name
         if not (self.folder / file).is_file():
             what = f"the axis '{name}' has no values: there is no file '{ellipsize(file, 200)}'"
-            is_one = not has_magic(file) and not (self.folder / file).is_dir()
-            hint = "" if is_one else "this is one file; files that match a pattern are {files: …}"
-            raise _Unknown(Problem(path, what, hint, about=file))
+            raise _Unknown(Problem(path, what, "those that match a pattern are {files: …}", about=file))
         if not self.reads_data:
             raise _Unknown
         from nfrun.tables.file_io import read_table
@@ -432,11 +412,7 @@ def id_of(key: Any) -> str:
     return f"{clean}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:_DIGITS]}"
 
 
-OWN_ID = "remove one, or give it an id of its own: {id: …, …}"
-_OTHER_IDS = {
-    "files": "write {name} for the part of the path that differs",
-    "rows": "say which column names each row: id: …",
-}
+OWN_ID = "remove one, or give it an id that differs in more than case: {id: …, …}"
 
 
 def with_values(axis: Axis, values: Sequence[Any]) -> Axis:
@@ -471,9 +447,7 @@ def check_values(name: str, values: Sequence[Any]) -> Iterator[Problem]:
         id = id_of(key).lower()
         if first := seen.get(id):
             both = f"'{ellipsize(first)}' and '{ellipsize(text)}'"
-            what = f"the values {both} of the axis '{ellipsize(name)}' differ only in case"
-            if id_of(first) == id_of(text):
-                what = f"two values of the axis '{ellipsize(name)}' have the id '{ellipsize(text)}'"
+            what = f"the values {both} of the axis '{ellipsize(name)}' have one id"
             yield Problem(step, what, OWN_ID)
         seen.setdefault(id, text)
 
@@ -498,7 +472,6 @@ def shown(value: Any) -> str:
     return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else env_text(value)
 
 
-_PATTERN = "a pattern is relative to the pipeline file"
 _ENTRIES = ("id", "path", "name", "stem")  # what each value has beside the `{name}`s
 _PART = re.compile(r"\{([^{}]*)\}|(\*\*/)|(\*\*)|(\*)|(\?)|(\[!?\]?[^\]]*\])")
 

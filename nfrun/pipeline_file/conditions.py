@@ -5,20 +5,15 @@ These are the nodes whose `if` is false, and those that lack their outputs.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline, has_expression
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
-from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
+from nfrun.nodes.schemas import shown
 from nfrun.pipeline_file.expressions import is_one_expression
-from nfrun.pipeline_file.parameters import env_text
 
-_WRITTEN = {**dict.fromkeys(("yes", "on", "1"), "true"), **dict.fromkeys(("no", "off", "0"), "false")}
-_BRACES = re.compile(r"\$\{\{|\}\}")
 _IF_IS_FALSE = "its 'if' is false"
 
 
@@ -26,25 +21,15 @@ def condition_problem(text: str) -> tuple[str, str] | None:
     """Return the message and the hint for a text under `if` that is not one whole expression."""
     if is_one_expression(text):
         return None
-    words = " ".join(_BRACES.sub(" ", text).split())
-    hint = f"write ${{{{ {ellipsize(words)} }}}}"
-    if words.lower() in ("true", "false"):
-        hint = "remove the quotes" if not has_expression(text) else f"write {words.lower()}"
-    elif words.lower() in _WRITTEN:
-        hint = f"write {_WRITTEN[words.lower()]}"
-    return "'if' must be true, false or one expression", hint
+    return "'if' must be true, false or one expression", "write true, false or ${{ … }}"
 
 
 def check_value(value: Any) -> tuple[str, str] | None:
     """Return the message and the hint for the value of the expression under `if`, unless it is true or false."""
     if isinstance(value, bool):
         return None
-    shown = json.dumps(value, ensure_ascii=False) if isinstance(value, str | list | dict) else env_text(value) or "null"
-    compared = f"== '{value}'" if isinstance(value, str) else "!= 0" if isinstance(value, int | float) else ""
-    if isinstance(value, list | dict):
-        compared = "| length > 0"
-    hint = f"compare it: ${{{{ … {compared or '!= none'} }}}}"
-    return f"'if' must be true or false, and this is {ellipsize(shown)}", ellipsize(hint, 200)
+    what = f"'if' must be true or false, and this is {shown(value)}"
+    return what, "compare it, as in ${{ … != none }}"
 
 
 def without_disabled(pipeline: Pipeline) -> Pipeline:

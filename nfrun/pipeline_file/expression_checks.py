@@ -23,15 +23,6 @@ from nfrun.pipeline_file.overlays import as_of_node, inside_profile
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries
 
-_INSTEAD = {
-    "inputs": "what a node reads is fixed; put values under 'with'",
-    "needs": "what a node needs is fixed",
-    "outputs": "what there is to read is fixed",
-    "secrets": "write the names of environment variables",
-    "tags": "tags are fixed",
-    "resources": "what there is stands here as a number, a size or a rate; what a node takes may be an expression",
-    "matrix": "which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression",
-}
 _SECTIONS = ("nodes", *LAST_SECTIONS)
 _SAME_GRAPH = "the graph is the same in every run"
 _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
@@ -162,9 +153,5 @@ def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
     key = str(path[2] if path[0] in _SECTIONS and len(path) > 2 else path[0])
     templates = [name for name, of in KINDS.items() if of.says.is_template]
-    names = ("with", "env", "files", "if", *WITH_EXPRESSIONS, *templates)
-    *places, last = [f"'{name}'" for name in names]
-    if key == "params":
-        return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"
-    hint = KINDS[key].says.expression_hint if key in KINDS else _INSTEAD.get(key)
-    return hint or f"expressions stand in {', '.join(places)} and {last}"
+    hint = KINDS[key].says.expression_hint if key in KINDS else ""
+    return hint or f"expressions stand in {', '.join(['with', 'env', 'files', 'if', *WITH_EXPRESSIONS, *templates])}"

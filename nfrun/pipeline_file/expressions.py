@@ -30,16 +30,6 @@ _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}"""
 _MEMBER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 _ENTRY = re.compile(r"(matrix|params)\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 _MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
-# Names that users of other tools expect, with the hint for each.
-_FOREIGN_NAMES = {
-    **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "read the output of a node with 'inputs'"),
-    "env_var": "take it from the environment: env.NAME",
-    **dict.fromkeys(("github", "var", "vars"), "make it a parameter: params.name"),
-    **dict.fromkeys(("ds", "now", "today", "date"), "the date of the run is run.date"),
-    **dict.fromkeys(("len", "str", "int", "float", "round"), "there are no functions, but filters: value | length"),
-    "range": "there are no functions, but filters: 3 | range",
-    "null": "write none",
-}
 
 
 class ExpressionError(ValueError):
@@ -196,8 +186,7 @@ def _check_tree(tree: Any, code: str, seen: Seen) -> Iterator[tuple[str, str, st
         elif name.name in elsewhere:
             yield *elsewhere[name.name], name.name
         elif name.name not in names:
-            hint = _FOREIGN_NAMES.get(name.name) or _suggest(name.name, names)
-            yield f"there is nothing called '{ellipsize(name.name)}' in expressions", hint, ""
+            yield f"there is nothing called '{ellipsize(name.name)}' in expressions", _suggest(name.name, names), ""
     for kind, what, known in ((nodes.Filter, "filter", FILTERS), (nodes.Test, "test", _environment().tests)):
         for use in tree.find_all(kind):
             if use.name not in known:

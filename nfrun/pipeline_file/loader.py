@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -325,12 +326,6 @@ class _Reader(Findings):
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
         seen: set[str] = set()
-        if isinstance(value, dict) and "from" in value and value.keys() & _LONG_FORM:
-            form = ", ".join(f"{key}: {ellipsize(str(item))}" for key, item in value.items() if isinstance(item, str))
-            hint = f"inputs: {{{ellipsize(str(value['from']))}: {{{form}}}}}"
-            what = "the long form of a reference stands under the name of an input"
-            self.report((*path, "inputs", "from"), what, hint, at_key=True)
-            return
         for step, name, ref in input_refs(value):
             where: Keys = (*path, "inputs", *step)
             if where in self.bad:
@@ -382,7 +377,6 @@ class _Reader(Findings):
         return next(("inputs", *step) for step, name, _ in input_refs(value) if name == inner[1])
 
 
-_LONG_FORM = {"where", "gather", "columns", "optional", "else"}  # beside `from`
 _OF_MACHINES = ("localtime", "posix", "right/")  # time zones that machines know, and DuckDB does not
 _OWN_ENDINGS = (PARTIAL, ".bad")
 
@@ -452,22 +446,13 @@ def read_timezone(found: Findings, path: Keys, values: Mapping[str, Any]) -> str
 
 def _zone_problem(name: str) -> tuple[str, str] | None:
     """Return what is wrong with the name of a time zone, and a hint; None if there is such a zone."""
-    if name == UTC:
-        return None
-    from zoneinfo import ZoneInfo, available_timezones
+    from zoneinfo import ZoneInfo
 
-    try:
-        ZoneInfo(name)
-        if not name.startswith(_OF_MACHINES):
+    with suppress(OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        if name == UTC or (ZoneInfo(name) and not name.startswith(_OF_MACHINES)):
             return None
-    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        pass
-    # Etc/GMT+1 is an hour behind GMT: not what is meant by GMT+1.
-    known = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/GMT"))
-    what = f"there is no time zone '{ellipsize(name)}'"
-    if not known:
-        return f"{what} on this machine, which has none", "install the names of zones: pip install tzdata"
-    return what, did_you_mean(name.replace(" ", "_"), known, "write its name as in Europe/Berlin")
+    hint = "write its name as in Europe/Berlin; on a machine that has no zones: pip install tzdata"
+    return f"there is no time zone '{ellipsize(name)}'", hint
 
 
 def with_plugins(found: Findings, nodes: dict[str, NodeSpec]) -> None:
@@ -554,8 +539,6 @@ def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path
 
 def _text(file: str, folder: Path, kind: str) -> str:
     """Return the text of a file. Raises SpecError."""
-    if "://" in file:
-        refuse(file, f"this is a URI, and '{kind}' takes a path", "copy the file to the pipeline")
     text = read_text(Path(file), file, folder, (KINDS[kind].says.file_ending,)).removeprefix("\ufeff")
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         refuse(file, "this file is not UTF-8", "save it as UTF-8")

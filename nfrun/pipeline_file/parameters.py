@@ -13,7 +13,7 @@ from typing import Any
 
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
-from nfrun.core.text import did_you_mean, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.pipeline_file.findings import unknown
 from nfrun.pipeline_file.yaml.document import parse
 from nfrun.pipeline_file.yaml.text_file import read_text
@@ -65,10 +65,9 @@ def check_param(param: Param) -> Iterator[Problem]:
         return
     if not has_type(param.default, param.type):
         what = f"the default of '{name}' must be of type {param.type}, and is of type {type_of(param.default)}"
-        yield Problem(("default",), what, _hint(param))
+        yield Problem(("default",), what, "write such a value, or another type")
     elif param.enum and param.default not in param.enum:
-        choices = [*map(str, param.enum)]
-        hint = did_you_mean(str(param.default), choices, f"there is {ellipsize(', '.join(choices), 100)}")
+        hint = f"there is {ellipsize(', '.join(map(str, param.enum)), 100)}"
         yield Problem(("default",), f"the default of '{name}' is not one of its 'enum'", hint)
 
 
@@ -84,20 +83,6 @@ def value_problem(param: Param, value: Any, of: str = "", given: str = "") -> tu
         listed = ellipsize(", ".join(map(env_text, param.enum)), 200)
         return f"{named} must be one of {listed}" + (f", not {given}" if given else ""), param.help
     return None
-
-
-def _hint(param: Param) -> str:
-    """Return the hint for a default of the wrong type."""
-    default = param.default
-    if param.type == "integer" and isinstance(default, float) and default.is_integer():
-        return f"write {int(default)}, or type: number"
-    if param.type == "string" and isinstance(default, bool | int | float):
-        return "put it in quotes"
-    if param.type == "boolean" and isinstance(default, str):
-        return "write true or false"
-    if param.type in ("integer", "number") and isinstance(default, str):
-        return "write a number, without quotes, or type: string"
-    return ""
 
 
 _PAIR = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")  # one character as two escapes, as JSON has it

@@ -247,7 +247,7 @@ class References:
             self.found.report(path, what, f"pin one value: where: {{{axis}: {_shown(value[0])}}}")
         elif item.gather is None and (isinstance(value, list) or axis not in self.declared.of_nodes.get(name, ())):
             what = f"several cells of '{ellipsize(name)}' may be left"
-            self.found.report(path, what, f"gather them: {{from: {item.output}, where: …, gather: {self.way(item)}}}")
+            self.found.report(path, what, f"gather them: {{from: {item.output}, where: …, gather: concat}}")
         else:
             for i, each in enumerate(values):
                 if wrong := value_problem(self.declared.axes[axis], each, known):
@@ -283,10 +283,8 @@ class References:
             found.report(path, f"node '{node}' has {len(named)} outputs", f"say which: {listed}")
             return None
         if ref.name and ref.name not in named:
-            guess = closest_match(ref.name, named)
-            hint = f"did you mean '{node}.{guess or named[0]}'?" if named and (guess or len(named) == 1) else ""
-            there = f"there is {_listed(OutputId(node, n) for n in named)}" if named else f"did you mean '{node}'?"
-            found.report(path, f"{other} has no output '{ellipsize(ref.name)}'", hint or there)
+            there = f"there is {_listed(OutputId(node, n) for n in named or ('',))}"
+            found.report(path, f"{other} has no output '{ellipsize(ref.name)}'", there)
             return None
         return OutputId(node, named[0]) if named and not ref.name else ref
 
@@ -318,17 +316,11 @@ class References:
 
     def not_gathered(self, spec: NodeSpec, item: Input, left: list[str]) -> tuple[str, str]:
         """Return the message and hint for an input with axes that the reader lacks."""
+        pins = ", ".join([f"{axis}: …" for axis in (*item.where, *left)])
+        way = "concat" if item.type == TABLE else "dict"
+        gather = f"gather: {{from: {item.output}, gather: {way}}}"
         what = f"{_has(item.output.node, left)}, which '{spec.id}' does not have"
-        pins = [f"{axis}: {_shown(value)}" for axis, value in item.where.items()]
-        where = f", where: {{{', '.join(pins)}}}" if pins else ""
-        pins += [f"{axis}: {next(map(_shown, self.declared.axes[axis].values), '…')}" for axis in left]
-        gather = f"gather: {{from: {item.output}{where}, gather: {self.way(item)}}}"
-        return what, f"{gather}, or pin: {{from: {item.output}, where: {{{', '.join(pins)}}}}}"
-
-    def way(self, item: Input) -> str:
-        """Return how cells of an input may be gathered: only tables can be put together."""
-        producer = self.nodes.get(item.output.node)
-        return "concat" if producer is None or producer.type_of(item.output.name) == TABLE else "dict"
+        return what, f"{gather}, or pin: {{from: {item.output}, where: {{{pins}}}}}"
 
 
 def report_cycles(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:

@@ -81,7 +81,7 @@ WRONG = {
     "run: x, inputs: {a: {from: d, else: f}}": (
         "7:43: 'f.f' is a file, and 'd.d' is a folder (both must be tables, files or folders)"
     ),
-    "run: x, inputs: f.g": "7:23: node 'f' has no output 'g' (did you mean 'f.f'?)",
+    "run: x, inputs: f.g": "7:23: node 'f' has no output 'g' (there is 'f.f')",
     "run: 'x > $NFRUN_OUTPUT_b', outputs: {a: .pkl}": (
         "7:18: the script reads $NFRUN_OUTPUT_b, which is not set for this node "
         "(there is $NFRUN_OUTPUT_a, $NFRUN_OUTPUT)"

@@ -89,13 +89,8 @@ def test_a_query_in_a_shell_has_the_time_zone_of_the_node(
     assert "Asia/Tokyo" in here(tmp_path, "shell", "a").stdout
 
 
-WRONG = {
-    "Europe/Berln": "did you mean 'Europe/Berlin'?",
-    "berlin": "did you mean 'Europe/Berlin'?",
-    "New York": "did you mean 'America/New_York'?",
-    "posix/Europe/Berlin": "did you mean 'Europe/Berlin'?",  # DuckDB does not know it
-    **dict.fromkeys(("localtime", "CEST", "+02:00", "GMT+1", "/etc/passwd"), "write its name as in Europe/Berlin"),
-}
+# DuckDB does not know the one that begins with `posix`.
+WRONG = ["Europe/Berln", "New York", "posix/Europe/Berlin", "localtime", "CEST", "+02:00", "GMT+1", "/etc/passwd"]
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -108,7 +103,7 @@ def test_a_time_zone_that_there_is_not_is_told_with_its_place(
     done = here(tmp_path, "validate", "p.yaml")
     assert done.returncode == 2
     assert f"p.yaml:{at}: there is no time zone '{name}'\n" in done.stderr + done.stdout
-    assert f" {WRONG[name]}\n" in done.stderr + done.stdout
+    assert " write its name as in Europe/Berlin; on a machine that has no zones: pip install tzdata\n" in done.stderr
 
 
 def test_only_a_query_has_a_time_zone_of_its_own(here: Here, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def wrong(what: str, hint: str, body: str = "models/late.sql") -> str:
         ("models/late.sql", "late.sql", "there is no such file", "check the path"),
         ("models/late.sql", "models/*.sql", "there is no such file", "check the path"),
         ("models/late.sql/x", "models/late.sql", "this is a folder, not a file", "name a file in it"),
-        ("", "s3://b/late.sql", "this is a URI, and 'sql' takes a path", "copy the file to the pipeline"),
+        ("", "s3://b/late.sql", "there is no such file", "check the path"),
         ("", "~/late.sql", "there is no such file", "check the path"),
         ("", "models/late.sql/x.sql", "there is no such file", "check the path"),
     ],

@@ -13,7 +13,7 @@ from nfrun.pipeline_file.budgets import with_memory_here
 from nfrun.pipeline_file.resolve import resolve
 
 FORMS = "(write a number, a size such as 12GB, or a rate such as 50/s, 3000/min or 10/h)"
-FIXED = "(what there is stands here as a number, a size or a rate; what a node takes may be an expression)"
+FIXED = "(expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write)"
 
 WRONG_BUDGETS = [
     ("{gpu: -1}", 18, "'gpu' must be at least 0, not -1"),

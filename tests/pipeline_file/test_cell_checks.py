@@ -21,7 +21,7 @@ x: {matrix: m, run: x, env: {A: "${{ matrix.m.C }}"}}
 4:36: 'matrix.m.C': there is no 'C' (for m: a; what only some values have stands before | default(…))
 
 x: {matrix: fold, run: x, if: "${{ matrix.fold }}"}
-4:33: 'if' must be true or false, and this is 0 (compare it: ${{ … != 0 }})
+4:33: 'if' must be true or false, and this is 0 (compare it, as in ${{ … != none }})
 
 x: {matrix: m, run: x, timeout: "${{ matrix.m.t | default('3s') }}"}
 4:35: 'timeout' cannot be '3 moons' (write 200ms, 30s, 10m, 1.5h, or a number of seconds)

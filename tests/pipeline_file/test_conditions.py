@@ -57,35 +57,37 @@ def test_a_condition_is_true_or_false(tmp_path: Path, setting: str, enabled: boo
 
 
 WRONG = {
-    "if: params.go": "3:19: 'if' must be true, false or one expression (write ${{ params.go }})",
-    "if: 'true'": "3:19: 'if' must be true, false or one expression (remove the quotes)",
-    "if: yes": "3:19: 'if' must be true, false or one expression (write true)",
-    "if: 'off'": "3:19: 'if' must be true, false or one expression (write false)",
+    "if: params.go": "3:19: 'if' must be true, false or one expression (write true, false or ${{ … }})",
+    "if: 'true'": "3:19: 'if' must be true, false or one expression (write true, false or ${{ … }})",
+    "if: yes": "3:19: 'if' must be true, false or one expression (write true, false or ${{ … }})",
+    "if: 'off'": "3:19: 'if' must be true, false or one expression (write true, false or ${{ … }})",
     "if: '${{ params.go }} and ${{ params.n }}'": "3:19: 'if' must be true, false or one expression "
-    "(write ${{ params.go and params.n }})",
-    "if: 'not ${{ params.go }}'": "3:19: 'if' must be true, false or one expression (write ${{ not params.go }})",
+    "(write true, false or ${{ … }})",
+    "if: 'not ${{ params.go }}'": "3:19: 'if' must be true, false or one expression (write true, false or ${{ … }})",
     "if: 1": "3:19: 'if' must be true or false or a string, not 1 (for example if: ${{ params.publish }})",
     "if: ": "3:15: 'if' is empty (for example if: ${{ params.publish }})",
     "if: ''": "3:19: 'if' is empty (for example if: ${{ params.publish }})",
     "if: [a]": "3:19: 'if' must be true or false or a string, not a list (for example if: ${{ params.publish }})",
     "if: '${{ params.og }}'": "3:20: 'params' has no 'og' (there is go, n, s, l, m)",
-    "if: '${{ params.s }}'": "3:19: 'if' must be true or false, and this is \"true\" (compare it: ${{ … == 'true' }})",
-    "if: '${{ params.n }}'": "3:19: 'if' must be true or false, and this is 1 (compare it: ${{ … != 0 }})",
-    "if: '${{ params.l }}'": "3:19: 'if' must be true or false, and this is [1] (compare it: ${{ … | length > 0 }})",
-    "if: '${{ params.m }}'": "3:19: 'if' must be true or false, and this is {\"a\": 1} "
-    "(compare it: ${{ … | length > 0 }})",
-    "if: '${{ none }}'": "3:19: 'if' must be true or false, and this is null (compare it: ${{ … != none }})",
+    "if: '${{ params.s }}'": "3:19: 'if' must be true or false, and this is 'true' "
+    "(compare it, as in ${{ … != none }})",
+    "if: '${{ params.n }}'": "3:19: 'if' must be true or false, and this is 1 (compare it, as in ${{ … != none }})",
+    "if: '${{ params.l }}'": "3:19: 'if' must be true or false, and this is a list "
+    "(compare it, as in ${{ … != none }})",
+    "if: '${{ params.m }}'": "3:19: 'if' must be true or false, and this is a mapping "
+    "(compare it, as in ${{ … != none }})",
+    "if: '${{ none }}'": "3:19: 'if' must be true or false, and this is null (compare it, as in ${{ … != none }})",
     "if: '${{ run.id == \"\" }}'": "3:20: 'if' does not see 'run.id' (the graph is the same in every run)",
     "if: '${{ run.date == \"\" }}'": "3:20: 'if' does not see 'run.date' (the graph is the same in every run)",
-    "if: '${{ now }}'": "3:20: there is nothing called 'now' in expressions (the date of the run is run.date)",
+    "if: '${{ now }}'": "3:20: there is nothing called 'now' in expressions (there is params, env, run)",
     "if: '${{ secrets.X }}'": "3:20: a secret can be used in 'env' only (put it under 'env': python and run nodes read "
     "the variable)",
     "if: '${{ params.n / 0 > 1 }}'": "3:20: 'params.n / 0 > 1': ZeroDivisionError: division by zero",
     "if: '${{ params.go'": "3:20: this expression has no end (close it with }})",
     "continue_on_error: 'true'": "3:34: 'continue_on_error' must be true or false, not 'true'",
     "continue_on_error: 1": "3:34: 'continue_on_error' must be true or false, not 1",
-    "continue_on_error: '${{ params.go }}'": "3:35: an expression is not evaluated here (expressions stand in 'with', "
-    "'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write')",
+    "continue_on_error: '${{ params.go }}'": "3:35: an expression is not evaluated here (expressions stand in with, "
+    "env, files, if, timeout, retries, resources, executor, cache, map, read, write)",
     "continue_on_error: ": "3:15: 'continue_on_error' is empty",
     "continue_on_error: [a]": "3:34: 'continue_on_error' must be true or false, not a list",
     "continue_on_error: {a: 1}": "3:34: 'continue_on_error' must be true or false, not a mapping",
@@ -126,7 +128,7 @@ def test_a_condition_is_shown_with_its_line(tmp_path: Path) -> None:
     assert render_all(caught.value.diagnostics) == (
         f"{tmp_path}/p.yaml:2:19: 'if' must be true, false or one expression\n"
         "    2 |   a: {run: x, if: params.go}\n"
-        "      |                   ^^^^^^^^^ write ${{ params.go }}"
+        "      |                   ^^^^^^^^^ write true, false or ${{ … }}"
     )
 
 
@@ -167,12 +169,12 @@ IN_EVALS = [
     (
         '"${{ params.judge }}"',
         "params.judge",
-        "22:39: 'if' must be true, false or one expression (write ${{ params.judge }})",
+        "22:39: 'if' must be true, false or one expression (write true, false or ${{ … }})",
     ),
     (
         "judge: true",
         'judge: "true"',
-        "22:39: 'if' must be true or false, and this is \"true\" (compare it: ${{ … == 'true' }})",
+        "22:39: 'if' must be true or false, and this is 'true' (compare it, as in ${{ … != none }})",
     ),
     (
         "else: answer",

@@ -112,7 +112,7 @@ WRONG = {
     "checks: [{match: {id: '('}}]": "each column under 'match' must have a regular expression of RE2",
     "checks: [{match: {id: 5}}]": "each column under 'match' must have a regular expression of RE2",
     "checks: [{references: {id: b}}]": "each column under 'references' must have a column of a node: write",
-    "checks: [{references: {id: b.x(id)}}]": "node 'b' has no output 'x': did you mean 'b'?",
+    "checks: [{references: {id: b.x(id)}}]": "node 'b' has no output 'x': there is 'b'",
     "checks: [{references: b(id)}]": "'references' must be a mapping, not 'b(id)'",
     "checks: [{fresh: {id: soon}}]": "each column under 'fresh' must have an age, at most a year: write 12h, 1d or 30d",
     "checks: [{fresh: {id: 1w}}]": "each column under 'fresh' must have an age",

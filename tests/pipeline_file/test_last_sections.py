@@ -67,7 +67,7 @@ WRONG = {
     "finally: {s: {python: 'steps:k'}}": "5:23: steps.py has no function 'k' (there is f, g, h)",
     "finally: {s: {run: 'echo $NFRUN_INPUT_a'}}": "5:27: the script reads $NFRUN_INPUT_a, which is not set for this node "
     "(there is $NFRUN_OUTPUT; name what it reads under 'inputs')",
-    "finally: {s: {run: x, if: 'no'}}": "5:27: 'if' must be true, false or one expression (write false)",
+    "finally: {s: {run: x, if: 'no'}}": "5:27: 'if' must be true, false or one expression (write true, false or ${{ … }})",
     "finally: {s: {run: x, timeout: soon}}": "5:32: 'timeout' cannot be 'soon' (write 200ms, 30s, 10m, 1.5h, or a number "
     "of seconds)",
     "finally: [s]": "5:10: 'finally' must be a mapping, not a list (for example finally: {stop: {run: "

@@ -87,7 +87,7 @@ nodes:
 --
 p.yaml:3:23: node 'a' has no output 'x'
     3 |   b: {run: x, inputs: a.x}
-      |                       ^^^ did you mean 'a'?
+      |                       ^^^ there is 'a'
 
 nodes:
   a: {run: x}
@@ -95,7 +95,7 @@ nodes:
 --
 p.yaml:3:23: node 'a' has no output 'csv'
     3 |   b: {run: x, inputs: a.csv}
-      |                       ^^^^^ did you mean 'a'?
+      |                       ^^^^^ there is 'a'
 
 nodes:
   a: {run: x}
@@ -138,7 +138,7 @@ nodes:
 --
 p.yaml:4:23: node 'split' has no output 'lat'
     4 |   b: {run: x, inputs: split.lat}
-      |                       ^^^^^^^^^ did you mean 'split.late'?
+      |                       ^^^^^^^^^ there is 'split.early', 'split.late'
 
 nodes:
   split: {run: x, outputs: [early, late]}
@@ -183,7 +183,7 @@ nodes:
 --
 p.yaml:4:23: node 'one' has no output 'onyl'
     4 |   b: {run: x, inputs: one.onyl}
-      |                       ^^^^^^^^ did you mean 'one.only'?
+      |                       ^^^^^^^^ there is 'one.only'
 
 nodes:
   long-name: {run: x}
@@ -273,7 +273,7 @@ nodes:
 --
 p.yaml:1:14: node 'a' has no output 'b'
     1 | outputs: {x: a.b}
-      |              ^^^ did you mean 'a'?
+      |              ^^^ there is 'a'
 
 outputs: {x: s}
 nodes:
@@ -394,7 +394,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type integer, and is of type string
     2 |   x: {type: integer, default: '1'}
-      |                               ^^^ write a number, without quotes, or type: string
+      |                               ^^^ write such a value, or another type
 
 params:
   x: {type: integer, default: 1.0}
@@ -403,7 +403,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type integer, and is of type number
     2 |   x: {type: integer, default: 1.0}
-      |                               ^^^ write 1, or type: number
+      |                               ^^^ write such a value, or another type
 
 params:
   x: {type: integer, default: 1.5}
@@ -412,7 +412,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type integer, and is of type number
     2 |   x: {type: integer, default: 1.5}
-      |                               ^^^
+      |                               ^^^ write such a value, or another type
 
 params:
   x: {type: integer, default: true}
@@ -421,7 +421,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type integer, and is of type boolean
     2 |   x: {type: integer, default: true}
-      |                               ^^^^
+      |                               ^^^^ write such a value, or another type
 
 params:
   x: {type: string, default: 1}
@@ -430,7 +430,7 @@ nodes:
 --
 p.yaml:2:30: the default of 'x' must be of type string, and is of type integer
     2 |   x: {type: string, default: 1}
-      |                              ^ put it in quotes
+      |                              ^ write such a value, or another type
 
 params:
   x: {type: boolean, default: 'yes'}
@@ -439,7 +439,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type boolean, and is of type string
     2 |   x: {type: boolean, default: 'yes'}
-      |                               ^^^^^ write true or false
+      |                               ^^^^^ write such a value, or another type
 
 params:
   x: {type: array, default: {}}
@@ -448,7 +448,7 @@ nodes:
 --
 p.yaml:2:29: the default of 'x' must be of type array, and is of type object
     2 |   x: {type: array, default: {}}
-      |                             ^^
+      |                             ^^ write such a value, or another type
 
 params:
   x: {default: UB, enum: [UA, DL]}
@@ -487,7 +487,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type integer, and is of type string
     2 |   x: {type: integer, default: x, enum: [1]}
-      |                               ^ write a number, without quotes, or type: string
+      |                               ^ write such a value, or another type
 
 params:
   x: {enum: [null]}
@@ -532,7 +532,7 @@ nodes:
 --
 p.yaml:4:24: an expression is not evaluated here
     4 |   b: {run: x, inputs: '${{ params.month }}'}
-      |                        ^^^^^^^^^^^^^^^^^^^ what a node reads is fixed; put values under 'with'
+      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 params: {month: 1}
 nodes:
@@ -541,7 +541,7 @@ nodes:
 --
 p.yaml:4:28: an expression is not evaluated here
     4 |   b: {run: x, inputs: {t: '${{ nodes.a }}'}}
-      |                            ^^^^^^^^^^^^^^ what a node reads is fixed; put values under 'with'
+      |                            ^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 params: {month: 1}
 nodes:
@@ -550,7 +550,7 @@ nodes:
 --
 p.yaml:4:24: an expression is not evaluated here
     4 |   b: {run: x, needs: ['${{ params.month }}']}
-      |                        ^^^^^^^^^^^^^^^^^^^ what a node needs is fixed
+      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 params: {month: 1}
 nodes:
@@ -559,7 +559,7 @@ nodes:
 --
 p.yaml:4:26: an expression is not evaluated here
     4 |   b: {run: x, outputs: ['${{ params.month }}']}
-      |                          ^^^^^^^^^^^^^^^^^^^ what there is to read is fixed
+      |                          ^^^^^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 params: {month: 1}
 nodes:
@@ -568,7 +568,7 @@ nodes:
 --
 p.yaml:4:24: an expression is not evaluated here
     4 |   b: {run: x, format: '${{ params.month }}'}
-      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
+      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 params: {month: 1}
 nodes:
@@ -577,7 +577,7 @@ nodes:
 --
 p.yaml:4:32: an expression is not evaluated here
     4 |   b: {run: x, description: 'of ${{ params.month }}'}
-      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
+      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 params: {month: 1}
 nodes:
@@ -613,7 +613,7 @@ nodes:
 --
 p.yaml:4:14: there is nothing called 'nodes' in expressions
     4 |   b: {read: '${{ nodes.a }}.csv'}
-      |              ^^^^^^^^^^^^^^ read the output of a node with 'inputs'
+      |              ^^^^^^^^^^^^^^ there is params, env, run
 
 params: {month: 1}
 nodes:
@@ -722,13 +722,13 @@ nodes:
 --
 p.yaml:1:14: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' or 'write'
+      |              ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 p.yaml:1:46: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |                                              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' or 'write'
+      |                                              ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 p.yaml:2:7: an expression is not evaluated here
     2 | name: ${{ params.x }}
-      |       ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
+      |       ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 outputs: {x: '${{ params.y }}'}
 nodes:
@@ -736,7 +736,7 @@ nodes:
 --
 p.yaml:1:15: an expression is not evaluated here
     1 | outputs: {x: '${{ params.y }}'}
-      |               ^^^^^^^^^^^^^^^ what there is to read is fixed
+      |               ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 env: {A: '${{ params.y }}', B: '${{ env.C }}'}
 defaults: {env: {D: '${{ prams.y }}'}, format: '${{ env.T }}'}
@@ -751,7 +751,7 @@ p.yaml:2:22: there is nothing called 'prams' in expressions
       |                      ^^^^^^^^^^^^^^ did you mean 'params'?
 p.yaml:2:49: an expression is not evaluated here
     2 | defaults: {env: {D: '${{ prams.y }}'}, format: '${{ env.T }}'}
-      |                                                 ^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
+      |                                                 ^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 param: {month: 1}
 nodes:
@@ -911,7 +911,7 @@ nodes:
 --
 p.yaml:1:12: an expression is not evaluated here
     1 | secrets: ['${{ env.TOKEN }}']
-      |            ^^^^^^^^^^^^^^^^ write the names of environment variables
+      |            ^^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 secrets: ['$TOKEN']
 nodes:

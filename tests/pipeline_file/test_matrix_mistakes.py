@@ -119,9 +119,9 @@ p.yaml:1:21: no file matches 'data/*.tsv'
 matrix: {v: {rows: s.csv}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:20: two values of the axis 'v' have the id 'a'
+p.yaml:1:20: the values 'a' and 'a' of the axis 'v' have one id
     1 | matrix: {v: {rows: s.csv}}
-      |                    ^^^^^ say which column names each row: id: …
+      |                    ^^^^^ remove one, or give it an id that differs in more than case: {id: …, …}
 
 matrix: {v: {rows: t.csv}}
 nodes: {a: {matrix: v, run: x}}
@@ -175,9 +175,9 @@ p.yaml:1:19: an 'id' on the axis 'v' is a string or a whole number, not a list
 matrix: {v: [a, A]}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:17: the values 'a' and 'A' of the axis 'v' differ only in case
+p.yaml:1:17: the values 'a' and 'A' of the axis 'v' have one id
     1 | matrix: {v: [a, A]}
-      |                 ^ remove one, or give it an id of its own: {id: …, …}
+      |                 ^ remove one, or give it an id that differs in more than case: {id: …, …}
 
 matrix: {v: ['${{ params.q }}']}
 nodes: {a: {matrix: v, run: x}}
@@ -259,9 +259,9 @@ p.yaml:1:14: '10000000 | range': this range is too large
 matrix: {v: [1.5, '1.5']}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:19: two values of the axis 'v' have the id '1.5'
+p.yaml:1:19: the values '1.5' and '1.5' of the axis 'v' have one id
     1 | matrix: {v: [1.5, '1.5']}
-      |                   ^^^^^ remove one, or give it an id of its own: {id: …, …}
+      |                   ^^^^^ remove one, or give it an id that differs in more than case: {id: …, …}
 
 matrix: {v: "${{ matrix.x }}"}
 nodes: {a: {matrix: v, run: x}}
@@ -317,14 +317,14 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:33: an expression is not evaluated here
     1 | matrix: {v: [1], exclude: [{v: '${{ run.name }}'}]}
-      |                                 ^^^^^^^^^^^^^^^ which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression
+      |                                 ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 matrix: {v: [1], include: [{v: 1}]}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:18: a matrix has no 'include'
     1 | matrix: {v: [1], include: [{v: 1}]}
-      |                  ^^^^^^^ combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]
+      |                  ^^^^^^^ make one axis of mappings
 
 matrix: fold
 nodes: {a: {run: x}}
@@ -368,7 +368,7 @@ nodes: {a: {run: x, matrix: '${{ run.name }}'}}
 --
 p.yaml:1:30: an expression is not evaluated here
     1 | nodes: {a: {run: x, matrix: '${{ run.name }}'}}
-      |                              ^^^^^^^^^^^^^^^ which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression
+      |                              ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 nodes: {a: {run: x, matrix: {exclude: [{v: 1}]}}}
 --
@@ -525,7 +525,7 @@ nodes:
 --
 p.yaml:4:34: 'a' has the axis 'k', which 'b' does not have
     4 |   b: {run: x, inputs: {a: {from: a, where: {m: 1}}}}
-      |                                  ^ gather: {from: a, where: {m: 1}, gather: concat}, or pin: {from: a, where: {m: 1, k: x}}
+      |                                  ^ gather: {from: a, gather: concat}, or pin: {from: a, where: {m: …, k: …}}
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -606,7 +606,7 @@ nodes:
 --
 p.yaml:4:49: an expression is not evaluated here
     4 |   b: {run: x, inputs: {a: {from: a, where: {m: '${{ run.name }}'}, gather: concat}}}
-      |                                                 ^^^^^^^^^^^^^^^ what a node reads is fixed; put values under 'with'
+      |                                                 ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -633,7 +633,7 @@ nodes:
 --
 p.yaml:4:24: 'a' has the axes 'm' and 'k', which 'b' does not have
     4 |   b: {run: x, inputs: [a]}
-      |                        ^ gather: {from: a, gather: concat}, or pin: {from: a, where: {m: 1, k: x}}
+      |                        ^ gather: {from: a, gather: concat}, or pin: {from: a, where: {m: …, k: …}}
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -642,7 +642,7 @@ nodes:
 --
 p.yaml:4:27: 'a' has the axes 'm' and 'k', which 'b' does not have
     4 |   b: {run: x, inputs: {p: a}}
-      |                           ^ gather: {from: a, gather: concat}, or pin: {from: a, where: {m: 1, k: x}}
+      |                           ^ gather: {from: a, gather: concat}, or pin: {from: a, where: {m: …, k: …}}
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -696,7 +696,7 @@ nodes:
 --
 p.yaml:4:23: an expression is not evaluated here
     4 |   b: {run: x, tags: ['${{ run.name }}']}
-      |                       ^^^^^^^^^^^^^^^ tags are fixed
+      |                       ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -814,7 +814,7 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:56: an expression is not evaluated here
     1 | matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {of: '${{ params.x }}'}}
-      |                                                        ^^^^^^^^^^^^^^^ which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression
+      |                                                        ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 matrix: {u: [{id: a1, v: a}, {id: a2, v: b}], v: {off: u}}
 nodes: {a: {matrix: v, run: x}}
@@ -840,21 +840,21 @@ p.yaml:1:18: there is no axis 'u' above this one
 matrix: {u: [{id: 1, v: 1}, {id: 2, v: null}], v: {of: u}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:56: '2' of the axis 'u' has null as its 'v'
+p.yaml:1:56: '2' of the axis 'u' has no 'v'
     1 | matrix: {u: [{id: 1, v: 1}, {id: 2, v: null}], v: {of: u}}
-      |                                                        ^ give it a value, or leave it out
+      |                                                        ^ it has id
 
 matrix: {u: {rows: gaps.csv}, v: {of: u}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:39: '2' of the axis 'u' has null as its 'v'
+p.yaml:1:39: '2' of the axis 'u' has no 'v'
     1 | matrix: {u: {rows: gaps.csv}, v: {of: u}}
-      |                                       ^ give it a value, or leave it out
+      |                                       ^ it has id
 
 matrix: {u: [1, 2], v: {of: u}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:29: '1' of the axis 'u' is no mapping, so it has no entry 'v'
+p.yaml:1:29: '1' of the axis 'u' has no 'v'
     1 | matrix: {u: [1, 2], v: {of: u}}
       |                             ^ write {id: 1, v: …}
 
@@ -868,9 +868,9 @@ p.yaml:1:55: a value of the axis 'v' is a scalar or a mapping, not a list
 matrix: {u: [{id: 1, v: 1}, {id: 2, v: '1'}], v: {of: u}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:55: two values of the axis 'v' have the id '1'
+p.yaml:1:55: the values '1' and '1' of the axis 'v' have one id
     1 | matrix: {u: [{id: 1, v: 1}, {id: 2, v: '1'}], v: {of: u}}
-      |                                                       ^ remove one, or give it an id of its own: {id: …, …}
+      |                                                       ^ remove one, or give it an id that differs in more than case: {id: …, …}
 
 matrix: {v: [1], V: [2]}
 nodes: {a: {matrix: [v, V], run: x}}
@@ -898,14 +898,14 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches 'data'
     1 | matrix: {v: {files: data}}
-      |                     ^^^^ it is a folder; its files are 'data/*'
+      |                     ^^^^ a pattern is relative to the pipeline file
 
 matrix: {v: {files: data/}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:21: no file matches 'data/'
     1 | matrix: {v: {files: data/}}
-      |                     ^^^^^ it is a folder; its files are 'data/*'
+      |                     ^^^^^ a pattern is relative to the pipeline file
 
 matrix: {v: {files: 'data/*.CSV'}}
 nodes: {a: {matrix: v, run: x}}
@@ -917,9 +917,9 @@ p.yaml:1:21: no file matches 'data/*.CSV'
 matrix: {v: {files: 'sub/*/*.csv'}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:21: two values of the axis 'v' have the id 'x'
+p.yaml:1:21: the values 'x' and 'x' of the axis 'v' have one id
     1 | matrix: {v: {files: 'sub/*/*.csv'}}
-      |                     ^^^^^^^^^^^^^ write {name} for the part of the path that differs
+      |                     ^^^^^^^^^^^^^ remove one, or give it an id that differs in more than case: {id: …, …}
 
 matrix: {v: {files: '~/*.csv'}}
 nodes: {a: {matrix: v, run: x}}
@@ -961,14 +961,14 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:20: the axis 'v' has no values: there is no file 's*.csv'
     1 | matrix: {v: {rows: 's*.csv'}}
-      |                    ^^^^^^^^ this is one file; files that match a pattern are {files: …}
+      |                    ^^^^^^^^ those that match a pattern are {files: …}
 
 matrix: {v: {rows: data}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:20: the axis 'v' has no values: there is no file 'data'
     1 | matrix: {v: {rows: data}}
-      |                    ^^^^ this is one file; files that match a pattern are {files: …}
+      |                    ^^^^ those that match a pattern are {files: …}
 
 matrix: {v: {rows: t.txt}}
 nodes: {a: {matrix: v, run: x}}
@@ -1096,7 +1096,7 @@ nodes:
 --
 p.yaml:6:43: node 'c' has no output 'x'
     6 |   b: {run: x, inputs: {a: {from: a, else: c.x}}}
-      |                                           ^^^ did you mean 'c'?
+      |                                           ^^^ there is 'c'
 
 matrix: {f: [1]}
 nodes:
@@ -1184,7 +1184,7 @@ nodes:
 --
 p.yaml:6:48: an expression is not evaluated here
     6 |   b: {run: x, inputs: {a: {from: a, optional: '${{ true }}'}}}
-      |                                                ^^^^^^^^^^^ what a node reads is fixed; put values under 'with'
+      |                                                ^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 """.strip("\n").split("\n\n")  # noqa: E501
 
 

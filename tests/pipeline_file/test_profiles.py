@@ -77,9 +77,8 @@ WRONG = {
     "params: {n: 3}": "3:15: the parameter 'n' must be one of 1, 2",
     "params: {n: }": "3:12: 'n' is empty",
     "params: []": "3:11: 'params' must be a mapping, not a list (for example params: {out: /srv/out})",
-    'params: {source: "${{ env.X }}"}': "3:21: an expression is not evaluated here (a parameter has a plain value; put "
-    "the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', "
-    "'cache', 'map', 'read' or 'write')",
+    'params: {source: "${{ env.X }}"}': "3:21: an expression is not evaluated here (expressions stand in with, "
+    "env, files, if, timeout, retries, resources, executor, cache, map, read, write)",
     "nodes: {}": "3:3: 'nodes' is not a key of 'p' (there is params, env, defaults, jobs, work, resources)",
     "matrix: {a: [1]}": "3:3: 'matrix' is not a key of 'p' (there is params, env, defaults, jobs, work, resources)",
     "retries: 3": "3:3: 'retries' is not a key of 'p' (there is params, env, defaults, jobs, work, resources)",
@@ -89,8 +88,8 @@ WRONG = {
     "jobs: auto": "3:9: 'jobs' must be a whole number, not 'auto' (for example jobs: 16)",
     "jobs: 20000": "3:9: 'jobs' must be at most 10000, not 20000",
     "work: ''": "3:9: 'work' is empty (for example work: /srv/nfrun)",
-    'work: "${{ env.W }}"': "3:10: an expression is not evaluated here (expressions stand in 'with', 'env', 'files', "
-    "'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write')",
+    'work: "${{ env.W }}"': "3:10: an expression is not evaluated here (expressions stand in with, env, files, "
+    "if, timeout, retries, resources, executor, cache, map, read, write)",
     "env: {A: []}": "3:12: 'A' must be a string, a number or true or false, not a list",
     'env: {A: "${{ params.q }}"}': "3:13: 'params' has no 'q' (there is source, n, publish)",
     "defaults: {retry: 1}": "3:14: 'retry' is not a key of 'defaults' (did you mean 'retries'?)",

@@ -683,7 +683,7 @@ p.yaml:5:15: 'id' is not a key of a node
 
 p.yaml:5:19: 'if' must be true, false or one expression
     5 |   b: {run: x, if: y}
-      |                   ^ write ${{ y }}
+      |                   ^ write true, false or ${{ … }}
 
 p.yaml:5:15: 'foreach' is not a key of a node
     5 |   b: {run: x, foreach: {v: [1]}}
@@ -957,7 +957,7 @@ p.yaml:1:11: 'defaults' must be a mapping, not a list
 
 p.yaml:1:12: an expression is not evaluated here
     1 | defaults: "${{ params.x }}"
-      |            ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'map', 'read' and 'write'
+      |            ^^^^^^^^^^^^^^^ expressions stand in with, env, files, if, timeout, retries, resources, executor, cache, map, read, write
 
 p.yaml:1:21: 'retries' must be at least 0, not -1
     1 | defaults: {retries: -1}

@@ -264,7 +264,7 @@ CONTRACT = [
     (
         "{from: clean, gather",
         "{from: clean.euros, gather",
-        "etl.yaml:14:58: 'clean.yaml' has no output 'euros' (did you mean 'clean.orders'?)",
+        "etl.yaml:14:58: 'clean.yaml' has no output 'euros' (there is 'clean.orders')",
     ),
 ]
 

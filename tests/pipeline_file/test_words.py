@@ -57,7 +57,7 @@ HINTS = {
     ),
     "run: x, needs: steps.py": "these are names of nodes; a file stands under 'files'",
     "run: x, needs: a.t": "write the name of a node",
-    "run: x, inputs: a.t": "did you mean 'a'?",
+    "run: x, inputs: a.t": "there is 'a'",
 }
 
 
