@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -368,8 +369,8 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
     if isinstance(options, RunOptions):
         wait = options.where.wait
         if options.shown.junit is not None:
-            from nfrun.session.ci_files import ErrorFile
+            from nfrun.session.ci_files import write_error_file
 
-            also = ErrorFile(options.shown.junit, options).write
+            also = partial(write_error_file, options)
     with report_errors(as_json=as_json, wait=wait, github=github, also=also) as messages:
         return command(options, messages)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_CLUSTER, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = 69, 70, 74, 75, 77, 130
-OnError = Callable[[str, Sequence[Diagnostic], Messages], object]  # gets the message, without secrets, and the problems
+OnError = Callable[[str, Messages], object]  # gets the message, without secrets
 
 EXIT_SIGNAL = 128  # plus the number of the signal, as in shells
 EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13  # SIGPIPE
@@ -64,7 +64,7 @@ def report_errors(
 
     def leave(code: int, message: str, error: str = "", problems: Sequence[Diagnostic] = ()) -> NoReturn:
         if also is not None:
-            also(error or messages.redact(message.removeprefix("nfrun: ")), problems, messages)
+            also(messages.redact(message.removeprefix("nfrun: ")), messages)
         shown = messages(message)
         if github:
             from nfrun.cli.github import annotate
@@ -81,7 +81,7 @@ def report_errors(
         sys.stdout.flush()  # here, where a full disk can still be reported
     except UsageError as error:
         if also is not None:
-            also(messages.redact(f"{error.option}: {error}"), (), messages)
+            also(messages.redact(f"{error.option}: {error}"), messages)
         raise
     except SpecError as error:
         from nfrun.system.logs.redaction import redact_diagnostic

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
 from nfrun.cli.commands import all_commands, execute, find_command
@@ -51,7 +50,7 @@ class CommandHelp(TyperCommand):
         return [*pieces[:1], *["[FILE]"] * takes_file, *pieces[1:]]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words in the forms that typer knows, and refuse options given twice. Raises BadParameter."""
+        """Parse the words in the forms that typer knows. Of an option that is given twice, the last value counts."""
         found = find_command(str(self.name))
         assert found is not None
         if ctx.resilient_parsing:  # a shell asks for the next word, of which it tells no part
@@ -59,17 +58,7 @@ class CommandHelp(TyperCommand):
             words = plain_words(found[1], [*args, "next"])
             valued = [flag for param in self.params if not getattr(param, "is_flag", False) for flag in param.opts]
             return super().parse_args(ctx, words if args and args[-1] in valued else words[:-1])
-        args = plain_words(found[1], args)
-        *_, order = self.make_parser(ctx).parse_args([*args])
-        left = super().parse_args(ctx, args)
-        for param in order:
-            is_flag = getattr(param, "is_flag", False)
-            takes_one = param.param_type_name == "option" and not param.multiple and not is_flag
-            if takes_one and order.count(param) > 1:
-                also = ": a pipeline file that stands first is one, too" if "--pipeline" in param.opts else ""
-                what = f"it is given more than once, and takes one value{also}"
-                raise BadParameter(what, ctx=ctx, param_hint=param.opts[0])
-        return left
+        return super().parse_args(ctx, plain_words(found[1], args))
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the options that begin so, for a shell."""

@@ -13,7 +13,7 @@ from shlex import join
 from xml.etree.ElementTree import Element, ElementTree
 
 from nfrun import __version__
-from nfrun.core.errors import Diagnostic, UsageError
+from nfrun.core.errors import UsageError
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.lookback.log_files import last_lines, log_line
@@ -53,33 +53,17 @@ def junit_file(run: Run, path: Path) -> Reporter:
     return JUnitFile(run.record, at, started.host, {**of_run, **params}, write, log_tail, name)
 
 
-class ErrorFile:
-    """Writes the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
-
-    def __init__(self, path: Path, options: RunOptions) -> None:
-        self._path, self._pipeline = path, options.what.pipeline
-        self._check = partial(check_report_files, options.shown, options.what)
-        self._before = self._identity()
-
-    def write(self, message: str, problems: Sequence[Diagnostic], messages: Messages) -> None:
-        """Write the problems of the pipeline file, or the message, unless the run has written the file."""
-        if self._identity() != self._before:
-            return
-        try:
-            self._check()
-            kind = getattr(sys.exc_info()[0], "__name__", "")
-            _write_xml(self._path, error_xml(str(self._pipeline), kind, message, problems))
-        except UsageError:  # the file is not one that may be overwritten
-            return
-        except OSError as why:
-            messages.warn(f"{self._path}: {why.strerror}")
-
-    def _identity(self) -> tuple[int, ...]:
-        """Return what tells the file from the one that a run puts in its place; () if there is none."""
-        with suppress(OSError):
-            found = self._path.stat()
-            return found.st_dev, found.st_ino, found.st_mtime_ns
-        return ()
+def write_error_file(options: RunOptions, message: str, messages: Messages) -> None:
+    """Write the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
+    path = options.shown.junit
+    assert path is not None
+    try:
+        check_report_files(options.shown, options.what)
+        _write_xml(path, error_xml(str(options.what.pipeline), message))
+    except UsageError:  # the file is not one that may be overwritten
+        return
+    except OSError as why:
+        messages.warn(f"{path}: {why.strerror}")
 
 
 def _write_xml(path: Path, tree: ElementTree[Element]) -> None:

@@ -239,26 +239,9 @@ def test_both_parsers_refuse_what_an_option_does_not_accept(command: str, option
         assert parse_fast(words) is parse_with_typer(words) is None, words
 
 
-TAKE_ONE = [(command, option) for command, option in OPTIONS if option.metadata["kind"] not in (bool, list[str])]
-
-
-@pytest.mark.parametrize(("command", "option"), TAKE_ONE, ids=[f"{name}-{option.name}" for name, option in TAKE_ONE])
-def test_an_option_that_takes_one_value_is_refused_if_it_is_given_twice(command: str, option: Field[Any]) -> None:
-    value = next(value for value in values_of(command, option) if not value.startswith("-"))
-    first, last = option.metadata["flags"][0], option.metadata["flags"][-1]
-    for twice in ([first, value, last, value], [first, value, f"{last}={value}"]):
-        words = [command, *ARGUMENTS[command], *twice]
-        assert parse_fast(words) is None, words
-        found = CliRunner().invoke(app, words)
-        assert found.exit_code == 2
-        assert f"for {first}: it is given more than once, and takes one value" in " ".join(found.output.split()), words
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     {
-        "show a.yaml --pipeline b.yaml": "for --pipeline: it is given more than once, and takes one value: "
-        "a pipeline file that stands first is one, too",
         "run a.yaml -p x=1 -p x=2": "for -p: 'x' is given twice: leave one out",
         "plan a.yaml -px=1 --param=x=1": "for -p: 'x' is given twice: leave one out",
         "run a.yaml --input o=a.csv --input o=b.csv": "for --input: 'o' is given twice: leave one out",
@@ -271,7 +254,6 @@ def test_an_option_that_takes_one_value_is_refused_if_it_is_given_twice(command:
         "runs --all -n 3": "for --limit: --all lists all runs: give one of them",
         "logs n -f --attempt 2": "for --attempt: --follow prints all attempts: give one of them",
         "clean --all --cache-size 1GB": "for --cache-size: --all removes all tables: give one of them",
-        "run a.yaml --wait --wait 10m": "for --wait: it is given more than once, and takes one value",
     }.items(),
 )
 def test_what_would_count_for_nothing_is_refused(words: str, told: str) -> None:

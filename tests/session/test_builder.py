@@ -232,11 +232,11 @@ def test_their_arguments_are_checked_before_a_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "why"),
     [
-        (lambda: None, "'<lambda>' cannot be imported by a name: it is a lambda"),
-        (local(), "'local.<locals>.inner' cannot be imported by a name: it is defined inside of a function"),
-        (Adder.__call__, "'Adder.__call__' cannot be imported by a name: it is an attribute of a class"),
-        (functools.partial(print, 1), "'partial' cannot be imported by a name: it is an object of the class partial"),
-        (Adder, "'test_builder' is another module, or none, for a pipeline in"),
+        (lambda: None, "'<lambda>' cannot be imported by a name: no module has it"),
+        (local(), "'local.<locals>.inner' cannot be imported by a name: no module has it"),
+        (Adder.__call__, "'Adder.__call__' cannot be imported by a name: no module has it"),
+        (functools.partial(print, 1), "'partial' cannot be imported by a name: no module has it"),
+        (Adder, "'Adder' cannot be imported by a name: no module has it"),
     ],
     ids=["lambda", "local", "method", "partial", "elsewhere"],
 )

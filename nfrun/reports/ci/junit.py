@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from nfrun.core.contracts import CheckResult
-from nfrun.core.errors import Cause, Diagnostic, render
+from nfrun.core.errors import Cause
 from nfrun.core.events import NOT_SELECTED, Event, Failure, NodeCancelled, NodeRetrying
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize, escape_controls
@@ -192,17 +192,12 @@ class JUnitFile:
         return case
 
 
-def error_xml(file: str, kind: str, message: str, problems: Sequence[Diagnostic]) -> ElementTree[Element]:
-    """Return the test cases of a run that ended before its first node: one for each problem of its file, or for it.
-
-    `kind` is the type of an error that is no problem of the file.
-    """
+def error_xml(file: str, message: str) -> ElementTree[Element]:
+    """Return the test cases of a run that ended before its first node: one, with the error."""
     root = Element("testsuites", name=_text(file))
     suite = SubElement(root, "testsuite", name=_text(file))
-    errors = [(str(problem.span), "problem", problem.message, render(problem)) for problem in problems]
-    for name, kind_of_error, what, text in errors or [("the run", kind, message, message)]:
-        case = SubElement(suite, "testcase", classname=_text(file), name=_message(name), time=_seconds(0))
-        SubElement(case, "error", type=_text(kind_of_error), message=_message(what)).text = _text(text)
+    case = SubElement(suite, "testcase", classname=_text(file), name="the run", time=_seconds(0))
+    SubElement(case, "error", type="error", message=_message(message.partition("\n")[0])).text = _text(message)
     for element in (suite, root):
         _count(element, list(suite))
     del root.attrib["skipped"]

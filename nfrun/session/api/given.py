@@ -208,12 +208,11 @@ class GivenFunctions:
         self, function: Callable[..., Any], place: SourceSpan, *, keep: bool = True
     ) -> tuple[str, Diagnostic | None]:
         """Return the text for a function in a file and, if no module has it, why. Such functions are kept if `keep`."""
-        why = self._why_not(function)
-        if not why:
+        if self._has(function):
             return f"{function.__module__}:{function.__qualname__}", None
         shown = getattr(function, "__qualname__", type(function).__name__)
         hint = "put it into a module beside the pipeline, and give it by its name"
-        diagnostic = Diagnostic(place, f"'{ellipsize(shown)}' cannot be imported by a name: {why}", hint)
+        diagnostic = Diagnostic(place, f"'{ellipsize(shown)}' cannot be imported by a name: no module has it", hint)
         if not keep:
             return shown, diagnostic
         for name, found in self.given.items():
@@ -226,26 +225,18 @@ class GivenFunctions:
         self.given[name] = GivenFunction(function, diagnostic, shown if in_main else "")
         return f"{PROGRAM}:{name}", diagnostic
 
-    def _why_not(self, function: Callable[..., Any]) -> str:
-        """Return why a function cannot be imported by a name, "" if it can."""
+    def _has(self, function: Callable[..., Any]) -> bool:
+        """Return whether a module that the pipeline can import has this function by its name."""
         module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-        if not isinstance(module, str) or not isinstance(name, str):
-            return f"it is an object of the class {type(function).__name__}"
-        if name == "<lambda>":
-            return "it is a lambda"
-        if "<locals>" in name:
-            return "it is defined inside of a function"
-        if not name.isidentifier():
-            return "it is an attribute of a class"
-        if module == "__main__":
-            return "it is in the script or the notebook that is running"
+        if not isinstance(module, str) or module == "__main__":
+            return False
         loaded = sys.modules.get(module)
-        if getattr(loaded, name, None) is not function:
-            return f"the module '{module}' has another '{name}'"
+        if not isinstance(name, str) or not name.isidentifier() or getattr(loaded, name, None) is not function:
+            return False
         found, file = find_module(module, self._folder), getattr(loaded, "__file__", None)
-        if found is None or (file and found.origin and Path(found.origin).resolve() != Path(file).resolve()):
-            return f"'{module}' is another module, or none, for a pipeline in {self._folder}"
-        return ""
+        return found is not None and not (
+            file and found.origin and Path(found.origin).resolve() != Path(file).resolve()
+        )
 
     def _new_name(self, shown: str) -> str:
         base = re.sub(r"\W", "", re.sub(r".*\.", "", shown)) or "function"
