@@ -28,6 +28,3 @@ class EntriesOfNodes:
 
     def compared(self, last: RecordedNode) -> RecordedNode:
         return last
-
-    def since(self, entry: RecordedNode) -> str:
-        return ""

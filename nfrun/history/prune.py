@@ -221,17 +221,13 @@ def _result(pipeline: str, finished: RecordedNode) -> object:
 
 
 def _size(tops: Iterable[Path]) -> int:
-    """Return how many bytes are freed. A file that several runs link to counts only if all its links go."""
-    links: dict[int, int] = {}
-    sizes: dict[int, int] = {}
+    """Return how many bytes are freed."""
+    found = 0
     for top in tops:
         for path in (top, *top.rglob("*")) if top.is_dir() and not top.is_symlink() else (top,):
             with suppress(OSError):
-                found = path.lstat()
-                if not path.is_dir():  # the link count of a folder counts its subfolders
-                    links[found.st_ino] = links.get(found.st_ino, found.st_nlink) - 1
-                    sizes[found.st_ino] = 512 * found.st_blocks
-    return sum(size for node, size in sizes.items() if links[node] == 0)
+                found += 0 if path.is_dir() and not path.is_symlink() else 512 * path.lstat().st_blocks
+    return found
 
 
 @frozen

@@ -66,28 +66,14 @@ class RunHistory:
         self._warn = warn
         self._keep_bad = keep_bad
         self._last: dict[str, RecordedNode | None] = {}  # result of a node
-        self._profiles: dict[Path | None, str] = {}  # of runs, by folder
         self._intact: dict[Path, bool] = {}
         self._in_place: dict[str, bool] = {}  # whether there is an intact output at an address
         self._found: dict[tuple[str, str | None, str], FoundOutput] = {}  # by node, key and output
 
     def compared(self, last: RecordedNode) -> RecordedNode:
         """Return the last result of a node with a cache key in a run of this profile, or else `last`, that of all."""
-        if not self.since(last):
-            return last
         found = self._database.entries(self._pipeline, last.node, WITH_ANY_KEY_AND_PROFILE, self._profile)
         return next(found, last)
-
-    def since(self, entry: RecordedNode) -> str:
-        """Return what completes a comparison with a result of a run that had another profile, "" if it had this one."""
-        folder = entry.folder
-        if folder not in self._profiles:
-            header = self._database.ends(folder.name)[0] if folder is not None else None
-            self._profiles[folder] = header.profile if header is not None else self._profile
-        profile = self._profiles[folder]
-        if profile == self._profile:
-            return ""
-        return f" since a run with profile '{profile}'" if profile else " since a run without a profile"
 
     def last(self, node: str) -> RecordedNode | None:
         """Return the latest journal entry of the node, with any cache key or none; None if it has never finished."""

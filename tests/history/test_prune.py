@@ -296,15 +296,6 @@ def test_with_everything_all_runs_go(trial: Trial) -> None:
     assert trial.pruned(everything=True) == [f"runs/{folder.name}" for folder in folders]
 
 
-def test_a_hard_linked_file_counts_once_when_its_last_name_goes(trial: Trial) -> None:
-    first, second = trial.run("a"), trial.run("a")
-    (second / "a.1.arrow").unlink()
-    os.link(first / "a.1.arrow", second / "a.1.arrow")
-    plan = trial.plan(budget=0)
-    assert (plan.files, plan.size) == ((first / "a.1.arrow",), 0)
-    assert trial.plan(everything=True).size == PAGE
-
-
 @pytest.mark.parametrize("budget", [0, None])
 @pytest.mark.parametrize("link", ["runs", "runs/{}", "runs/{}/logs", "inputs", "map", "map/m", ""])
 def test_nothing_is_removed_outside_of_the_work_folder(tmp_path: Path, link: str, budget: int | None) -> None:

@@ -183,8 +183,6 @@ class CachedAttempts:
                 self.outdated.replaced(spec.id, start.attempt)
         elif spec.map is not None and self._rows is not None and self._observed.inputs.recheck(spec) is None:
             self._rows.rule_out(spec.id)
-        elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
-            return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
         return outcome
 
     def _refused(self, outcome: Outcome) -> Outcome:
@@ -196,17 +194,6 @@ class CachedAttempts:
             self.store.commit(ref)
             self.store.release(ref)
         return replace(outcome, outputs=NOTHING)
-
-    def _with_reuse_hints(self, failure: Failure, spec: NodeSpec) -> Failure:
-        """Add hints to the failure of a node that reads a missing file: which reused nodes may have made that file.
-
-        It is unknown which files a script or a function writes, so every reused node in `needs` is named.
-        """
-        lines = [failure.details] if failure.details else []
-        for need in spec.needs:
-            if need in self._observed.used:
-                lines.append(f"'{need}' was reused and may have made it: '--force {need}' runs it again")
-        return replace(failure, details="\n".join(lines))
 
     # -- tables of inputs ------------------------------------------------------------------------------------------
 

@@ -174,7 +174,7 @@ class _ReuseDecider:
         if last and not self._history.has_definition(name, definition):
             for end in (self._history.compared(last), last):  # a run that ends now may have another one
                 if changed := changes(definition_of(end.key_inputs), definition):
-                    return changed + self._history.since(end)
+                    return changed
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:
             return self._upstream_reason(name, runs)
@@ -371,7 +371,7 @@ def miss_reason(
     key_inputs = with_files(key_inputs, named, last.wrote)
     if last.key == cache_key(key_inputs):
         return why or "its earlier run lacks an output that is read now"
-    return changes(last.key_inputs, key_inputs) + history.since(last)
+    return changes(last.key_inputs, key_inputs)
 
 
 @frozen
