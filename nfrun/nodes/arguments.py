@@ -13,7 +13,7 @@ from nfrun.code.function_lookup import FunctionLookup, LookupResult
 from nfrun.code.signatures import ClassSignature, Signature
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm
-from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.base import NodeError
@@ -33,7 +33,7 @@ def given_by(node: NodeSpec) -> dict[str, OutputId | None]:
 
 
 def check_arguments(
-    node: NodeSpec, function: str, signature: Signature, given: Given, columns: Collection[str] = ()
+    inputs: Sequence[Input], function: str, signature: Signature, given: Given, columns: Collection[str] = ()
 ) -> Iterator[Problem]:
     """Compare what is given with a signature, whose parameters in `columns` get columns of a mapped input.
 
@@ -43,7 +43,7 @@ def check_arguments(
     if signature.positional_only:
         what = f"{function}() takes {listed(signature.positional_only)} by position only; nfrun gives them by name"
         yield Problem(("python",), what, place)
-    for item in node.inputs:
+    for item in inputs:
         if item.optional and item.name in given and item.name in signature.required:
             what, hint = f"{function}() cannot do without '{item.name}'", f"give it a default: {item.name}=None"
             yield Problem(("inputs", item.name, "optional"), what, hint, at_key=True)
@@ -91,9 +91,9 @@ def check_class(
         taken = (*found.call.names, *found.call.positional_only)
         stray = [a for a in of_call if a not in taken and closest_match(a, found.init.names)]
         own |= {arg: of_call.pop(arg) for arg in stray}
-    yield from check_arguments(node, f"{name}.__init__", found.init, own)
+    yield from check_arguments(node.inputs, f"{name}.__init__", found.init, own)
     if found.call is not None:
-        yield from check_arguments(node, f"{name}.__call__", found.call, of_call, columns)
+        yield from check_arguments(node.inputs, f"{name}.__call__", found.call, of_call, columns)
 
 
 def split_given(given: Given, init: Signature) -> tuple[dict[str, OutputId | None], dict[str, OutputId | None]]:
@@ -145,7 +145,7 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[Problem]:
     elif found.class_ is not None:
         yield from check_class(node, _name(node), found.class_, call.columns if call else (), node.map.over)
     elif call is not None:
-        yield from check_arguments(node, call.name, call.signature, call.given, call.columns)
+        yield from check_arguments(node.inputs, call.name, call.signature, call.given, call.columns)
     if call is not None and not call.signature.positional_only:
         yield from _check_columns(node, call)
         yield from _check_settings(node, call)
@@ -231,19 +231,14 @@ def _check_columns(node: NodeSpec, call: _Call) -> Iterator[Problem]:
         hint = "if it means a column of this name, call the input otherwise: inputs: {rows: …}, map: rows"
         yield Problem(("python",), what, hint)
     kinds = {name: _kind_of(call, name) for name in call.columns if name in known}
-    unclear = [name for name, kind in kinds.items() if not kind]
-    values = [name for name, kind in kinds.items() if kind == _VALUE]
-    batches = [name for name in kinds if name not in values]
-    if unclear:
-        what = f"the annotation of '{unclear[0]}: {ellipsize(known[unclear[0]])}' does not tell a value from a batch"
-        hint = "write str or the like for the value of a row; list[str], pa.Array or np.ndarray for a batch"
-        yield Problem(("python",), f"{what} of them", f"{hint}; '{over}' is the table of a piece")
-    elif values and batches:
-        what = f"{call.name}() takes '{values[0]}' of one row and '{batches[0]}' of a batch"
-        yield Problem(("python",), what, "annotate both as values, or both as lists")
-    elif call.columns and not kinds:
-        what = f"{call.name}() takes the column '{call.columns[0]}', and does not say in what form"
-        hint = f"annotate it: {call.columns[0]}: str for each row, {call.columns[0]}: list[str] for a batch"
+    unclear = [name for name, kind in kinds.items() if not kind] or ([] if kinds else [*call.columns])
+    batches = [name for name, kind in kinds.items() if kind != _VALUE]
+    if unclear or (batches and len(batches) < len(kinds)):
+        name = (unclear or batches)[0]
+        what = f"the annotation of '{name}' does not tell a value from a batch of them"
+        if not unclear:
+            what = f"{call.name}() takes '{name}' of a batch, and another column of one row"
+        hint = f"annotate all alike: {name}: str for the value of a row; list[str], pa.Array or np.ndarray for a batch"
         yield Problem(("python",), what, f"{hint}; '{over}' is the table of a piece")
 
 

@@ -25,23 +25,21 @@ class LoopClosed(Exception):
 class _Instances:
     """The instances for one key: those that are idle, and the one that calls on the event loop share.
 
-    The lock lets calls make an instance one after the other. `error` is why that failed: then others take its place.
+    The lock lets calls make an instance one after the other.
     """
 
-    def __init__(self, idle: list[Any] | None = None, shared: Future[Any] | None = None) -> None:
+    def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.idle: list[Any] = [] if idle is None else idle
-        self.shared = shared
-        self.error: BaseException | None = None
+        self.idle: list[Any] = []
+        self.shared: Future[Any] | None = None
 
 
 class InstancePool:
     """The instances of one process. Thread-safe.
 
     A call takes an idle instance of its key. Another one is made only if none is idle, and one at a time for each key,
-    so that calls which begin at once do not all load a model when the first is about to give its own back. If it cannot
-    be made, the calls that wait for it fail alike: each would try as long, one after the other. `run_coroutine` awaits
-    an async `close()` on the event loop of the calls.
+    so that calls which begin at once do not all load a model when the first is about to give its own back.
+    `run_coroutine` awaits an async `close()` on the event loop of the calls.
     """
 
     def __init__(self, run_coroutine: RunCoroutine | None = None) -> None:
@@ -53,21 +51,8 @@ class InstancePool:
     def take(self, key: Key, make: Callable[[], Any]) -> Any:
         """Return an instance that no other call has; `give_back` must follow. Raises what `make` raises."""
         found = self._of(key)
-        try:
-            with found.lock:
-                if found.idle:
-                    return found.idle.pop()
-                if found.error is not None:
-                    raise found.error
-                try:
-                    return make()
-                except BaseException as error:
-                    found.error = error
-                    with self._lock:
-                        self._instances[key] = _Instances(found.idle, found.shared)
-                    raise
-        finally:
-            del found  # the frame of an error would keep it, and all that `__init__` had made
+        with found.lock:
+            return found.idle.pop() if found.idle else make()
 
     def give_back(self, key: Key, instance: Any) -> None:
         """Make an instance idle."""

@@ -56,7 +56,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
     elif found.class_ is not None:
         yield from check_class(node, function, found.class_)
     elif found.signature is not None:
-        yield from check_arguments(node, function, found.signature, given_by(node))
+        yield from check_arguments(node.inputs, function, found.signature, given_by(node))
 
 
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from glob import has_magic
 from pathlib import Path
@@ -115,10 +116,12 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
         what = f"'{ellipsize(source)}' is the stdin of nfrun, which no node gets"
         yield Problem(("read",), what, "save what it gives to a file, and read that")
         return
-    if node.types:
-        yield from missing_file(node, source, lookup.folder, may_appear)
-        return
     try:
+        if node.types:
+            wrong = wrong_file(node, lookup.folder)
+            if wrong is not None and ((lookup.folder / source).exists() or not may_appear(source)):
+                yield Problem(("read",), *wrong)
+            return
         resolve_files(node.body, lookup.folder)
     except formats.FormatError:
         if not source.endswith("/") and (lookup.folder / source).is_dir():
@@ -289,37 +292,34 @@ def _ending_in(path: str) -> str:
     return suffix if suffix[1:].isalnum() else ""
 
 
-def missing_file(node: NodeSpec, source: str, folder: Path, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
-    """Yield the problems of the path of a node that hands on a file or a folder."""
-    path, form = folder / source, _form(node)
-    if not path.exists():
+def wrong_file(node: NodeSpec, folder: Path) -> tuple[str, str] | None:
+    """Return what is wrong with the path of a node that hands on a file or a folder, and a hint. Raises OSError."""
+    source, form = local_source(node.body) or "", _form(node)
+    try:
+        is_folder = stat.S_ISDIR((folder / source).stat().st_mode)
+    except FileNotFoundError:
         if has_magic(source):
-            what = f"'{ellipsize(source)}' is a pattern, and one {form} is handed on"
-            yield Problem(("read",), what, "name it; several files are a folder, or an axis: {files: PATTERN}")
-        elif not may_appear(source):
-            what, hint = describe_missing(source, folder)
-            yield Problem(("read",), ellipsize(what, 200), hint)
-    elif path.is_dir() != (form == FOLDER):
-        is_now, other = ("folder", FOLDER) if path.is_dir() else ("file", "file")
-        what = f"'{ellipsize(source)}' is a {is_now}, and the output '{output_name(node)}' is a {form}"
-        yield Problem(("read",), what, f"outputs: {{{output_name(node)}: {other}}}")
+            hint = "name it; several files are a folder, or an axis: {files: PATTERN}"
+            return f"'{ellipsize(source)}' is a pattern, and one {form} is handed on", hint
+        what, hint = describe_missing(source, folder)
+        return ellipsize(what, 200), hint
+    if is_folder == (form == FOLDER):
+        return None
+    is_now, other = ("folder", FOLDER) if is_folder else ("file", "file")
+    what = f"'{ellipsize(source)}' is a {is_now}, and the output '{output_name(node)}' is a {form}"
+    return what, f"outputs: {{{output_name(node)}: {other}}}"
 
 
 def found_file(node: NodeSpec, folder: Path) -> Path:
     """Return the path of the file or folder that a node hands on. Raises NodeError, HandoffError."""
-    source, form = local_source(node.body) or "", _form(node)
-    path = folder.absolute() / source
+    source = local_source(node.body) or ""
     try:
-        is_folder = os.path.isdir(path)  # noqa: PTH112
-        path.stat()
-    except FileNotFoundError:
-        what, hint = describe_missing(source, folder)
-        raise NodeError(what, hint) from None
+        wrong = wrong_file(node, folder)
     except OSError as error:
         raise HandoffError(f"cannot read {source}: {reason(error)}", error) from error
-    if is_folder != (form == FOLDER):
-        raise NodeError(f"{source} is a {'folder' if is_folder else 'file'}, and the output is a {form}")
-    return path
+    if wrong is not None:
+        raise NodeError(*wrong)
+    return folder.absolute() / source
 
 
 def source_path(node: NodeSpec, folder: Path) -> Path | None:

@@ -9,9 +9,9 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.contracts import Check
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
-from nfrun.nodes.arguments import listed
+from nfrun.nodes.arguments import check_arguments
 from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.python import PYTHON, call_check
 from nfrun.nodes.registry import KINDS
@@ -49,7 +49,13 @@ def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[Problem]:
     if found.message:
         yield Problem((check.kind,), found.message, found.hint)
     if found.signature is not None:
-        yield from _argument_problems(check, function, found.signature)
+        names = (*found.signature.positional_only, *found.signature.names)
+        if not names:
+            yield Problem((check.kind,), f"{function}() takes no table", "its first argument is the table")
+            return
+        required = tuple([name for name in found.signature.required if name != names[0]])
+        called = replace(found.signature, names=names[1:], required=required, positional_only=())
+        yield from check_arguments((), function, called, dict.fromkeys(check.with_))
 
 
 def query_problems(check: Check, node: NodeSpec) -> Iterator[Problem]:
@@ -84,23 +90,6 @@ def query_columns(check: Check, node: NodeSpec, schema: Any) -> Problem | None:
     from nfrun.nodes.sql_check import columns_of_query
 
     return columns_of_query(node_of(check, node), {THIS: schema}, f"a check of '{node.id}'")[1]
-
-
-def _argument_problems(check: Check, function: str, signature: Any) -> Iterator[Problem]:
-    names = [*signature.positional_only, *signature.names]
-    if not names:
-        yield Problem((check.kind,), f"{function}() takes no table", "its first argument is the table")
-        return
-    missing = [name for name in signature.required if name not in (names[0], "context", *check.with_)]
-    unknown = [name for name in check.with_ if name not in names[1:] and not signature.takes_kwargs]
-    for name in unknown:
-        guess = closest_match(name, names[1:]) or (missing[0] if missing else "")
-        hint = f"did you mean '{guess}'?" if guess else f"it is at {signature.where}"
-        yield Problem(("with", name), f"{function}() has no argument '{ellipsize(name)}'", hint, at_key=True)
-    if missing and not unknown:
-        yield Problem(
-            (check.kind,), f"{function}() needs {listed(missing)}, which 'with' does not give", signature.where
-        )
 
 
 def make_user_check(check: Check, table: Any, context: NodeContext) -> Finding:

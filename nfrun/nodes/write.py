@@ -14,22 +14,31 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.pipeline import FOLDER, TABLE, NodeSpec, ending_of, form_of, has_expression
 from nfrun.core.text import did_you_mean, ellipsize
+from nfrun.core.values import replace
 from nfrun.nodes.base import NodeContext, check_gathered, check_makes_tables, output_name
 from nfrun.nodes.folders import from_base
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
+from nfrun.nodes.schemas import check_value
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
-_OPTIONS = ("format", "mode", "partition", "replace")
-_OF_COLUMNS = {"partition": "country", "replace": "day"}  # with an example of a column
-_MODES = ("replace", "partitions")
-# Modes that other tools have: what is against them, and what to use.
-_OTHER_MODES = {
-    "append": (
-        "a second run would write the rows twice",
-        "mode: partitions replaces the partitions that the input has",
-    ),
-    "upsert": ("files have no keys", "join the old and the new rows in a sql node, and write them with mode: replace"),
+_COLUMNS: Mapping[str, Any] = {
+    "type": ["string", "array"],
+    "description": "a column, or a list of columns, such as [country]",
+    "minLength": 1,
+    "minItems": 1,
+    "uniqueItems": True,
+    "items": {"type": "string", "minLength": 1},
+}
+_OPTIONS = {
+    "type": "object",
+    "properties": {
+        "format": {"enum": [*formats.FORMATS]},
+        "mode": {"enum": ["replace", "partitions"]},
+        "partition": _COLUMNS,
+        "replace": _COLUMNS,
+    },
+    "additionalProperties": False,
 }
 
 
@@ -165,28 +174,22 @@ def _written_files(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
 
 def check_options(node: NodeSpec) -> Iterator[Problem]:
     """Check the names and values under `with`, also while expressions stand there."""
-    if node.inputs and node.inputs[0].type != TABLE:
-        for name in node.with_:
-            what = "a write node takes no values for what is no table"
-            yield Problem(("with", name), what, "remove it", at_key=True)
-        return
+    is_table = not node.inputs or node.inputs[0].type == TABLE
     is_folder = node.body.endswith("/")
-    for name, value in node.with_.items():
-        if name not in _OPTIONS:
-            hint = did_you_mean(name, _OPTIONS, f"there is {', '.join(_OPTIONS)}")
-            yield Problem(("with", name), f"a write node has no option '{ellipsize(name)}'", hint, at_key=True)
-        elif not is_folder and not has_expression(node.body):
-            if name == "format":
-                what, hint = "the ending of a file tells its format", "remove it"
-            else:
-                what, hint = f"'{name}' is for a folder, and this is the path of a file", f"write: {_as_folder(node)}"
+    if not is_table or not (is_folder or has_expression(node.body)):
+        for name in node.with_:
+            what, hint = "a write node takes no values for what is no table", "remove it"
+            if is_table:
+                what = f"'{name}' is for a folder, and this is the path of a file"
+                hint = f"write: {ellipsize(str(PurePath(node.body).with_suffix('')))}/"
             yield Problem(("with", name), what, hint, at_key=True)
-        elif wrong := _wrong_value(name, value):
-            yield Problem(("with", name), *wrong)
+        return
+    wrong = [*check_value(_OPTIONS, node.with_, "a write node", evaluated=False)] if node.with_ else []
+    yield from (replace(found, path=("with", *found.path)) for found in wrong)
     if node.with_.get("mode") == "partitions" and "partition" not in node.with_:
         what = "'mode: partitions' replaces some of the partitions, and there is no 'partition'"
         yield Problem(("with", "mode"), what, "name the columns: partition: [country]")
-    elif is_folder and not any(name in node.with_ and _wrong_value(name, node.with_[name]) for name in _OF_COLUMNS):
+    elif is_folder and not wrong:
         yield from _check_replaced(node)
 
 
@@ -206,36 +209,6 @@ def _check_replaced(node: NodeSpec) -> Iterator[Problem]:
     elif [*columns[: len(replaced)]] != [*replaced]:
         what = "'replace' must have the first columns of 'partition', in their order"
         yield Problem(("with", "replace"), what, f"these are {', '.join(map(ellipsize, columns))}")
-
-
-def _as_folder(node: NodeSpec) -> str:
-    return ellipsize(f"{PurePath(node.body).with_suffix('')}/")
-
-
-def _wrong_value(name: str, value: object) -> tuple[str, str] | None:
-    """Return what is wrong with the value of an option, and a hint; None if nothing is."""
-    if isinstance(value, str) and has_expression(value):
-        return None
-    if name in _OF_COLUMNS:
-        return _wrong_columns(name, value)
-    allowed = _MODES if name == "mode" else formats.FORMATS
-    if value in allowed:
-        return None
-    if name == "mode" and isinstance(value, str) and value in _OTHER_MODES:
-        why, hint = _OTHER_MODES[value]
-        return f"there is no mode '{value}': {why}", hint
-    hint = did_you_mean(value, allowed) if isinstance(value, str) else ""
-    return f"'{name}' must be one of {', '.join(allowed)}", hint
-
-
-def _wrong_columns(name: str, value: object) -> tuple[str, str] | None:
-    columns = [value] if isinstance(value, str) else value
-    if not isinstance(columns, list) or not columns or not all(isinstance(item, str) and item for item in columns):
-        return f"'{name}' must be a list of columns", f"for example {name}: [{_OF_COLUMNS[name]}]"
-    twice = next((item for item in columns if columns.count(item) > 1), None)
-    if twice is not None:
-        return f"'{name}' names the column '{ellipsize(twice)}' twice", "name it once"
-    return None
 
 
 def options_of(node: NodeSpec) -> dict[str, Any]:

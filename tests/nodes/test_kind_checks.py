@@ -392,27 +392,27 @@ p.yaml:5:39: 'mode' is for a folder, and this is the path of a file
     5 |   b: {write: x.csv, inputs: a, with: {mode: append}}
       |                                       ^^^^ write: x/
 
-p.yaml:5:39: the ending of a file tells its format
+p.yaml:5:39: 'format' is for a folder, and this is the path of a file
     5 |   b: {write: x.csv, inputs: a, with: {format: csv}}
-      |                                       ^^^^^^ remove it
+      |                                       ^^^^^^ write: x/
 
-p.yaml:5:36: a write node has no option 'partitions'
+p.yaml:5:36: a write node has no 'partitions'
     5 |   b: {write: o/, inputs: a, with: {partitions: [n]}}
       |                                    ^^^^^^^^^^ did you mean 'partition'?
 
-p.yaml:5:36: a write node has no option 'compression'
+p.yaml:5:36: a write node has no 'compression'
     5 |   b: {write: o/, inputs: a, with: {compression: zstd}}
       |                                    ^^^^^^^^^^^ there is format, mode, partition, replace
 
-p.yaml:5:42: there is no mode 'append': a second run would write the rows twice
+p.yaml:5:42: 'mode' must be replace or partitions, not 'append'
     5 |   b: {write: o/, inputs: a, with: {mode: append}}
-      |                                          ^^^^^^ mode: partitions replaces the partitions that the input has
+      |                                          ^^^^^^
 
-p.yaml:5:42: there is no mode 'upsert': files have no keys
+p.yaml:5:42: 'mode' must be replace or partitions, not 'upsert'
     5 |   b: {write: o/, inputs: a, with: {mode: upsert}}
-      |                                          ^^^^^^ join the old and the new rows in a sql node, and write them with mode: replace
+      |                                          ^^^^^^
 
-p.yaml:5:42: 'mode' must be one of replace, partitions
+p.yaml:5:42: 'mode' must be replace or partitions, not 'partition'
     5 |   b: {write: o/, inputs: a, with: {mode: partition}}
       |                                          ^^^^^^^^^ did you mean 'partitions'?
 
@@ -420,33 +420,33 @@ p.yaml:5:42: 'mode: partitions' replaces some of the partitions, and there is no
     5 |   b: {write: o/, inputs: a, with: {mode: partitions}}
       |                                          ^^^^^^^^^^ name the columns: partition: [country]
 
-p.yaml:5:44: 'format' must be one of arrow, csv, jsonl, parquet
+p.yaml:5:44: 'format' must be arrow, csv, jsonl or parquet, not 'parqet'
     5 |   b: {write: o/, inputs: a, with: {format: parqet}}
       |                                            ^^^^^^ did you mean 'parquet'?
 
-p.yaml:5:47: 'partition' must be a list of columns
+p.yaml:5:48: an item of 'partition' must be a string, not 1
     5 |   b: {write: o/, inputs: a, with: {partition: [1]}}
-      |                                               ^^^ for example partition: [country]
+      |                                                ^
 
-p.yaml:5:47: 'partition' must be a list of columns
+p.yaml:5:47: 'partition' is empty
     5 |   b: {write: o/, inputs: a, with: {partition: []}}
-      |                                               ^^ for example partition: [country]
+      |                                               ^^ a column, or a list of columns, such as [country]
 
-p.yaml:5:47: 'partition' names the column 'n' twice
+p.yaml:5:51: 'partition' has 'n' twice
     5 |   b: {write: o/, inputs: a, with: {partition: [n, n]}}
-      |                                               ^^^^^^ name it once
+      |                                                   ^
 
-p.yaml:5:64: 'replace' must be a list of columns
+p.yaml:5:64: 'replace' must be a string or a list, not a mapping
     5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: {d: 1}, mode: partitions}}
-      |                                                                ^^^^^^ for example replace: [day]
+      |                                                                ^^^^^^ a column, or a list of columns, such as [country]
 
-p.yaml:5:64: 'replace' must be a list of columns
+p.yaml:5:64: 'replace' is empty
     5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [], mode: partitions}}
-      |                                                                ^^ for example replace: [day]
+      |                                                                ^^ a column, or a list of columns, such as [country]
 
-p.yaml:5:64: 'replace' names the column 'd' twice
+p.yaml:5:68: 'replace' has 'd' twice
     5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [d, d], mode: partitions}}
-      |                                                                ^^^^^^ name it once
+      |                                                                    ^
 
 p.yaml:5:55: 'replace' says what 'mode: partitions' replaces, and this node replaces the whole folder
     5 |   b: {write: o/, inputs: a, with: {partition: [d, c], replace: [d]}}

@@ -20,7 +20,6 @@ from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
 from nfrun.core.values import replace
 from nfrun.nodes.arguments import map_form
 from nfrun.nodes.base import CancelToken, NodeError
-from nfrun.nodes.instances import InstancePool, Key
 from nfrun.nodes.mapped_run import run_whole
 from nfrun.nodes.python import call_piece, call_piece_async
 from nfrun.nodes.user_function import pool_of
@@ -237,40 +236,6 @@ def test_an_init_that_raises_fails_the_call_before_the_users_code_begins(tmp_pat
         with pytest.raises(ValueError, match="no such model"):
             call()
     assert not call.began and len(call.module.made) == 2
-
-
-def test_calls_that_wait_for_an_instance_which_cannot_be_made_fail_with_the_first(tmp_path: Path) -> None:
-    key, tried, begun, arrived = (("", "m:f"), "k"), list[int](), threading.Event(), threading.Semaphore(0)
-
-    class Pool(InstancePool):
-        def _of(self, key: Key) -> Any:
-            turn = super()._of(key)
-            arrived.release()
-            return turn
-
-    def make() -> None:
-        tried.append(1)
-        begun.set()
-        for _ in range(3 if len(tried) == 1 else 0):
-            assert arrived.acquire(timeout=5)
-        raise ValueError("no such model")
-
-    def take() -> None:
-        with pytest.raises(ValueError, match="no such model"):
-            pool.take(key, make)
-        ended.append(1)
-
-    pool, ended = Pool(), list[int]()
-    threads = [threading.Thread(target=take) for _ in range(3)]
-    threads[0].start()
-    begun.wait(5)
-    for thread in threads[1:]:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (len(tried), len(ended)) == (1, 3)
-    take()
-    assert len(tried) == 2
 
 
 def test_what_a_failed_init_has_made_is_let_go(tmp_path: Path) -> None:

@@ -120,8 +120,10 @@ WRONG = {
     "checks: [{python: 'nowhere:f'}]": "there is no module 'nowhere'",
     "checks: [{python: 'steps:none'}]": "steps.py has no function 'none'",
     "checks: [{python: 'steps:bare'}]": "bare() takes no table: its first argument is the table",
-    "checks: [{python: 'steps:check', with: {b: 1}}]": "check() has no argument 'b': did you mean 'limit'?",
-    "checks: [{python: 'steps:check'}]": "check() needs 'limit', which 'with' does not give",
+    "checks: [{python: 'steps:check', with: {b: 1}}]": (
+        "check() has no argument 'b', which is given as a value: did you mean 'limit'?"
+    ),
+    "checks: [{python: 'steps:check'}]": "check() needs 'limit', which no input and no 'with' value gives",
     "checks: [{sql: '${{ params.q }}'}]": "an expression is not evaluated here",
     "checks: [{references: {id: '${{ env.A }}(id)'}}]": "an expression is not evaluated here",
     "schema: {id: int}": "there is no type 'int': write int64 or integer",
