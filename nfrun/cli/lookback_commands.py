@@ -208,7 +208,7 @@ class ShellOptions(OneRunOptions):
 
 def runs(options: RunsOptions, messages: Messages) -> int:
     """Print one line for each run, the newest first."""
-    from nfrun.lookback.run_reference import find_work, list_runs
+    from nfrun.lookback.run_reference import find_work, list_runs, no_runs
     from nfrun.lookback.run_view import newest_rows, runs_json, runs_text
 
     work, pipeline = find_work(options.pipeline, options.work)
@@ -217,7 +217,7 @@ def runs(options: RunsOptions, messages: Messages) -> int:
     if options.json:
         print_json(runs_json(rows[:limit]))
     elif not rows:
-        messages(f"nfrun: no run {f'of {options.pipeline} ' if options.pipeline else ''}is kept in {work.path}")
+        messages(f"nfrun: {no_runs(work, pipeline)}")
     else:
         _print(runs_text(rows[:limit], look(options.color), more=len(rows[:limit]) < len(rows)))
     return EXIT_OK

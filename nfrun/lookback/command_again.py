@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -61,27 +61,21 @@ def command_to_go_on(command: Sequence[str], force: Iterable[str], unfinished: S
 def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
     """Return the command that makes the tables of these nodes again, and keeps them, without running all others.
 
-    It is the command of the run, for the working directory and the work folder as they are now: a run may have been
-    started in another directory, and a work folder may be a copy.
+    It is the command of the run, with the pipeline file and the work folder as they are named from here now: a run may
+    have been started in another directory, and a work folder may be a copy.
     """
-    files = run.header.inputs
-    inputs = [word for name, file in files.items() for word in ("--input", f"{name}={file}")]
+    inputs = [word for name, file in run.header.inputs.items() for word in ("--input", f"{name}={file}")]
     words = [*run.header.command] or ["nfrun", "run", run.file, *inputs]
-    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--work=") else [word])]
+    has_work = any(word.partition("=")[0] == "--work" for word in words)
     work = run.folder.parents[1]
     named = next((at for at, word in enumerate(words) if at > 1 and Path(word).name == run.file), None)
-    given = words.index("--work") + 1 if "--work" in words[:-1] else None
     beside = work.parent / run.file
     more = [*_date_option(words, run.header.date), *([] if "--keep" in words else ["--keep"])]
-    if named is not None and beside.is_file() and (given is None or not Path(words[named]).is_file()):
-        words[named] = _as_given(words[named], beside)
-    if given is not None:
-        words[given] = _as_given(words[given], work)
-    elif named is not None and not _is_same(Path(words[named]).parent / WORK_DIR, work):
+    if named is not None and beside.is_file() and not (has_work and Path(words[named]).is_file()):
+        words[named] = words[named] if _is_same(Path(words[named]), beside) else os.path.relpath(beside)
+    if has_work if named is None else not _is_same(Path(words[named]).parent / WORK_DIR, work):
         more += ["--work", os.path.relpath(work)]
-    folder = work.parent if named is None else Path(words[named]).parent
-    words = [_with_input(before, word, files, folder) for before, word in pairwise(["", *words])]
-    return command_again(_without(words, (*_SELECTING, "--cache-size")), nodes, more)  # --keep takes no size
+    return command_again(_without(words, (*_SELECTING, "--cache-size", "--work")), nodes, more)  # --keep takes no size
 
 
 def _selectors(words: Sequence[str]) -> list[str]:
@@ -104,24 +98,6 @@ def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
         elif word.partition("=")[0] not in options:
             found.append(word)
     return found
-
-
-def _with_input(before: str, word: str, inputs: Mapping[str, str], folder: Path) -> str:
-    """Return the word with the path of an input from the working directory, if it gives one.
-
-    `before` is the word before it. Paths in `inputs` are relative to `folder`.
-    """
-    flag = "--input=" if word.startswith("--input=") else ""
-    name, _, file = word.removeprefix(flag).partition("=")
-    recorded = inputs.get(name, "")
-    if not (flag or before == "--input") or not recorded or MASK in word or "://" in recorded:
-        return word
-    return f"{flag}{name}={recorded if recorded.startswith('/') else _as_given(file, folder / recorded)}"
-
-
-def _as_given(word: str, path: Path) -> str:
-    """Return the word if it names this path from the working directory, and else the path from there."""
-    return word if _is_same(Path(word), path) else os.path.relpath(path)
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -116,11 +116,10 @@ def follow(
 ) -> Iterator[str]:
     """Yield the lines of all attempts of a node, in the run with this folder, until the node or the run has ended.
 
-    A reused node that has logs in this run makes its table again: it ends a second time. Looks for new lines after each
-    `pause()`, which by default takes 0.2 s. `is_under_way()` tells whether the run still holds its lock: a run that was
-    killed writes no end.
+    Looks for new lines after each `pause()`, which by default takes 0.2 s. `is_under_way()` tells whether the run still
+    holds its lock: a run that was killed writes no end.
     """
-    is_reused, last = False, 0
+    last = 0
     readers: dict[int, dict[str, _GrowingFile]] = {}
 
     def rest(attempts: Iterable[Mapping[str, _GrowingFile]]) -> Iterator[str]:
@@ -131,11 +130,9 @@ def follow(
         ended = not is_under_way()  # asked first, so that the last lines are read afterwards
         with closing(Database(WorkDir(folder.parent.parent))) as database:  # one that stays open is in the run's way
             for number, line in () if ended else database.lines(folder.name, after=last):
-                last, is_own = number, line.get("node") == node
-                ended |= line.get("event") == "ended" or (is_own and line.get("status") != "reused")
-                is_reused |= is_own
+                last = number
+                ended |= line.get("event") == "ended" or line.get("node") == node
         found = _log_files(folder, node)
-        ended |= is_reused and not found
         for attempt, files in found.items():
             if attempt not in readers:
                 yield from rest(readers.values())

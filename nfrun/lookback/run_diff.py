@@ -26,7 +26,6 @@ from nfrun.system.checksums import shown_name
 
 Runs = tuple[ListedRun, ListedRun]  # the earlier and the later one
 NOT_ENDED = "not ended"
-_FILE_SCHEMA = "path: string, rows: int64, bytes: int64"  # of the table of a node that only writes a file
 Pair = tuple[str, str]  # of the earlier and the later run; "" where there is nothing
 
 
@@ -41,11 +40,6 @@ class OutputDiff:
     before: FinishedOutput | None
     after: FinishedOutput | None
     columns: tuple[str, ...]
-
-    @property
-    def describes_a_file(self) -> bool:
-        """Whether it is the table of a `write` node, which has the name and the size of the file."""
-        return self.after is not None and self.after.schema == _FILE_SCHEMA
 
 
 @frozen
@@ -334,8 +328,6 @@ def _node_lines(nodes: Sequence[NodeDiff], width: int, rows: Rows, look: Look) -
     yield f"{look.paint(word.ljust(width), word)}  {escape_controls(f'{name}: {facts}')}"
     indent = " " * (width + 4)
     for output in node.outputs:
-        if node.files and output.describes_a_file:
-            continue  # that the file differs is said already
         head = f"{escape_controls(output.id)}: " if output.id != name else ""
         yield f"{indent}{head}{output_text(output)}"
         for column in [*output.columns[:_MAX_COLUMNS], *_more(output.columns, _MAX_COLUMNS, "column")]:

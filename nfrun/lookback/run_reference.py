@@ -131,7 +131,7 @@ def find_run(work: WorkDir, pipeline: str | None, text: str | None = None) -> Li
         return _counted_back(work, pipeline, text, only_ok=found[1] == "last-ok", back=int(found[2] or 0))
     runs = list(list_runs(work, pipeline))
     if not runs:
-        raise NotRecorded(_no_runs(work, pipeline))
+        raise NotRecorded(no_runs(work, pipeline))
     is_number = text.isascii() and text.isdecimal()
     if is_number and (matches := [run for run in runs if run.number == int(text[:20])]):
         return _only(matches, f"have the number {text}")
@@ -164,7 +164,7 @@ def _counted_back(work: WorkDir, pipeline: str | None, text: str, *, only_ok: bo
             return run  # the one under way
     if not found:
         some = next(list_runs(work, pipeline), None)
-        raise NotRecorded(_no_runs(work, pipeline) if some is None else f"no run in {work.path} has ended well")
+        raise NotRecorded(no_runs(work, pipeline) if some is None else f"no run in {work.path} has ended well")
     which = "ended well" if only_ok else "ended"
     have = "has" if len(found) == 1 else "have"
     raise NotRecorded(f"there is no run {text} in {work.path}: {format_count(len(found), 'run')} {have} {which}")
@@ -177,16 +177,18 @@ def _only(matches: list[ListedRun], what: str) -> ListedRun:
     raise NotRecorded(f"{len(matches):,} runs {what}: {ids}")
 
 
-def _no_runs(work: WorkDir, pipeline: str | None) -> str:
+def no_runs(work: WorkDir, pipeline: str | None) -> str:
+    """Return the message that no run of a pipeline is kept, or none of any."""
     others = dict.fromkeys(run.file for run in list_runs(work)) if pipeline is not None else {}
     if others:
         of = pipeline_file(pipeline or "")
         return f"no run of {of} is kept in {work.path}, only of {shortened([*others], _MAX_LISTED)}"
-    return f"no run is kept in {work.path}"
+    lost = ": the folders of its runs are there, but their history, history.db, is lost" if work.run_folders() else ""
+    return f"no run is kept in {work.path}{lost}"
 
 
 def _no_such_run(work: WorkDir, pipeline: str | None, text: str, runs: list[ListedRun]) -> str:
-    """Return the message for a reference that names none of `runs`: the nearest of them, or the range."""
+    """Return the message for a reference that names none of `runs`."""
     shown = ellipsize(text)
     if not (text.isascii() and text.isdecimal()):
         close = closest_match(text, [run.id for run in runs] + ["last", "last-ok"])
@@ -196,12 +198,8 @@ def _no_such_run(work: WorkDir, pipeline: str | None, text: str, runs: list[List
     if other is not None:
         return f"run {number} in {work.path} is one of {other.file}, not of {pipeline_file(pipeline or '')}"
     newest, oldest = max(run.number for run in runs), min(run.number for run in runs)
-    if not oldest < number < newest:
-        kept = f"run {oldest} is" if oldest == newest else f"runs {oldest} to {newest} are"
-        return f"there is no run {shown} in {work.path}: {kept} kept there"
-    below = max(run.number for run in runs if run.number < number)
-    above = min(run.number for run in runs if run.number > number)
-    return f"run {number} is not kept in {work.path}: the nearest are {below} and {above}"
+    kept = f"run {oldest} is" if oldest == newest else f"{format_count(len(runs), 'run')} from {oldest} to {newest} are"
+    return f"there is no run {shown} in {work.path}: {kept} kept there"
 
 
 _MAX_FOLDERS = 6

@@ -132,7 +132,6 @@ def shop(**run: Any) -> Document:
                     {"file": "steps.py", "line": 21, "function": "total", "source": "return table['price'].sum()"},
                 ],
                 "details": "inputs\n  orders: 1,204 rows, id: int64, amount: double",
-                "line_in_file": [[20, "  score:"], [21, "    python: steps:score"], [22, "    inputs: [orders, fit]"]],
             },
             log={
                 "tail": ["loading the model", "score: 1 of 3", "WARNING: price is missing"],
@@ -356,7 +355,6 @@ def hostile() -> Document:
             "message": text,
             "place": text,
             "details": text,
-            "line_in_file": [[1, text]],
             "frames": [{"file": text, "line": 1, "function": text, "source": text}],
         }
         made["definition"] = {"place": text, "yaml": text}

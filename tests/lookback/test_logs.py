@@ -137,21 +137,6 @@ def test_a_run_is_followed_until_the_node_has_ended(kept: Kept) -> None:
 REUSED = {"event": "finished", "node": "a", "status": "reused"}
 
 
-def test_a_reused_node_that_makes_its_table_again_is_followed_until_its_second_end(kept: Kept) -> None:
-    run = kept.add(1, "")
-    kept.log(run, "a", "stdout", "making it again\n", attempt=2)
-    add_line(run, REUSED)
-    steps = Steps(
-        lambda: kept.log(run, "a", "stdout", "making it again\nmade\n", attempt=2),
-        lambda: add_line(run, {"event": "finished", "node": "a"}),
-    )
-    assert list(follow(run, "a", lambda: True, steps)) == [
-        "nfrun  | attempt 2",
-        "stdout | making it again",
-        "stdout | made",
-    ]
-
-
 def test_following_a_node_that_was_reused_ends_at_once(kept: Kept) -> None:
     run = kept.add(1, "")
     assert list(follow(run, "a", lambda: True, Steps(lambda: add_line(run, REUSED)))) == []

@@ -347,9 +347,7 @@ def test_definitions_times_and_cost_of_a_run(failed_run: Path) -> None:
     document = data(failed_run)
     run, nodes = document["run"], by_id(document)
     assert nodes["numbers"]["definition"] == {"place": "small.yaml:5", "yaml": 'numbers: {python: "steps:numbers"}'}
-    error = nodes["told"]["failure"]
-    assert error["place"] == "small.yaml:7"
-    assert error["line_in_file"][1] == [7, '  told: {python: "steps:told", inputs: {table: kept}}']
+    assert nodes["told"]["failure"]["place"] == "small.yaml:7"
     assert [node["id"] for node in document["nodes"]] == ["numbers", "kept", "told"]
     for node in nodes.values():
         assert node["queued"] <= node["started"] <= node["ended"]

@@ -244,17 +244,6 @@ def test_a_file_that_a_node_wrote_is_a_difference() -> None:
     assert lines[2] == "changed  save: it wrote other content to out.csv"
 
 
-@pytest.mark.parametrize(
-    ("schema", "after"),
-    [("path: string, rows: int64, bytes: int64", ""), ("n: int64", "           other content, 2 rows")],
-)
-def test_the_table_of_a_write_node_is_not_shown_beside_its_file(schema: str, after: str) -> None:
-    tables = [(output(OutputId("save"), schema=schema, digest=digest),) for digest in ("d1", "d2")]
-    before = node("save", wrote={"out.csv": "1"}, outputs=tables[0])
-    lines = shown(difference(before, node("save", wrote={"out.csv": "2"}, outputs=tables[1])))
-    assert lines[3] == after
-
-
 def test_parameters_and_versions_that_differ_are_shown() -> None:
     before = run(1, params={"month": 1, "old": None, "same": [1]}, versions={"python": "3.11.1"})
     after = run(2, params={"month": 12, "names": ["a"], "same": [1]}, versions={"python": "3.12.0"})

@@ -60,16 +60,16 @@ def test_only_runs_of_the_pipeline_are_counted(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("pipeline", "text", "message"),
     [
-        (None, "10", "there is no run 10 in WORK: runs 3 to 9 are kept there"),
-        (None, "0", "there is no run 0 in WORK: runs 3 to 9 are kept there"),
-        (None, "6", "run 6 is not kept in WORK: the nearest are 5 and 7"),
-        (None, "9" * 90, f"there is no run {'9' * 39 + '…' + '9' * 20} in WORK: runs 3 to 9 are kept there"),
+        (None, "10", "there is no run 10 in WORK: 6 runs from 3 to 9 are kept there"),
+        (None, "0", "there is no run 0 in WORK: 6 runs from 3 to 9 are kept there"),
+        (None, "6", "there is no run 6 in WORK: 6 runs from 3 to 9 are kept there"),
+        (None, "9" * 90, f"there is no run {'9' * 39 + '…' + '9' * 20} in WORK: 6 runs from 3 to 9 are kept there"),
         ("p.yaml", "8", "run 8 in WORK is one of q.yaml, not of p.yaml"),
         ("r.yaml", "8", "no run of r.yaml is kept in WORK, only of p.yaml, q.yaml"),
         ("r.yaml", "last", "no run of r.yaml is kept in WORK, only of p.yaml, q.yaml"),
         (None, "last~6", "there is no run last~6 in WORK: 6 runs have ended"),
         (None, "last-ok~9", "there is no run last-ok~9 in WORK: 4 runs have ended well"),
-        (None, "2026", "there is no run 2026 in WORK: runs 3 to 9 are kept there"),
+        (None, "2026", "there is no run 2026 in WORK: 6 runs from 3 to 9 are kept there"),
         (
             None,
             "20260101",
@@ -108,6 +108,15 @@ def test_without_runs_the_error_says_so(tmp_path: Path) -> None:
     for text in ("last", "last-ok", "7", "x"):
         with pytest.raises(NotRecorded, match=rf"^no run is kept in {re.escape(str(work.path))}$"):
             find_run(work, None, text)
+
+
+def test_a_lost_history_is_told(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.add(1)
+    for file in kept.work.path.glob("history.db*"):
+        file.unlink()
+    with pytest.raises(NotRecorded, match=r": the folders of its runs are there, but .* history.db, is lost$"):
+        find_run(kept.work, None)
 
 
 def test_no_run_may_have_ended_well(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from contextlib import suppress
@@ -113,8 +112,6 @@ class LogTails:
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file
 _MOST_FILES = 20  # of a folder
 _LARGEST_CHECKED, _MOST_CHECKED = 64_000_000, 256_000_000  # bytes of one file, and of all, that are read to check them
-_STRANGE = 0.3  # share of bytes that are no UTF-8, from which on a file is no text
-_UNDECODED = re.compile("[\udc80-\udcff]")  # as `surrogateescape` has bytes that are no UTF-8
 _JPEG = ("image/jpeg", b"\xff\xd8\xff")
 _PICTURES = {  # by ending: the type, and what is in the beginning of such a file
     ".png": ("image/png", b"\x89PNG\r\n"),
@@ -196,14 +193,7 @@ def _of_path(path: Path, room: int) -> dict[str, Any]:
 
 
 def _text(data: bytes, *, is_cut: bool) -> str | None:
-    """Return bytes as text, without a part of a character where it is cut; None if they are no text.
-
-    Of a text in another encoding than UTF-8, bytes that cannot be decoded are shown as escapes.
-    """
-    if b"\0" in data:
-        return None
-    text = getincrementaldecoder("utf-8")("surrogateescape").decode(data, final=not is_cut)
-    strange = len(_UNDECODED.findall(text))
-    if strange > len(data) * _STRANGE:
-        return None
-    return _UNDECODED.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text) if strange else text
+    """Return bytes as text, without a part of a character where it is cut; None if they are no text in UTF-8."""
+    with suppress(UnicodeDecodeError):
+        return None if b"\0" in data else getincrementaldecoder("utf-8")().decode(data, final=not is_cut)
+    return None

@@ -206,7 +206,7 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
     if node.failure is not None:
         shown["failure"] = failure_document(node.failure)
         if definitions is not None and planned is not None:
-            shown["failure"] |= {"place": place_of(planned), "line_in_file": definitions.around(planned)}
+            shown["failure"]["place"] = place_of(planned)
     return shown
 
 
@@ -257,7 +257,6 @@ def _output(output: FinishedOutput, *, is_brief: bool) -> dict[str, Any]:
 
 
 _MOST_LINES, _LONGEST_LINE = 60, 300
-_BEFORE, _AFTER = 1, 4  # lines beside the one with the node of an error
 
 
 class Definitions:
@@ -272,14 +271,6 @@ class Definitions:
         if not is_brief and (lines := self._text(node)):
             found["yaml"] = "\n".join(lines)
         return found
-
-    def around(self, node: PlannedNode) -> list[list[Any]]:
-        """Return the line of a node in the pipeline file with those beside it, each with its number."""
-        lines = self._lines.get(node.file, [])
-        if not self._text(node):
-            return []
-        first, last = max(1, node.line - _BEFORE), min(len(lines), node.line + _AFTER)
-        return [[number, lines[number - 1][:_LONGEST_LINE]] for number in range(first, last + 1)]
 
     def _text(self, node: PlannedNode) -> list[str]:
         """Return the lines of a node; none if the text does not have it there, as when the file was being changed."""

@@ -67,7 +67,6 @@ function phasesOf(node) {
 function errorOf(node) {
   const error = node.failure;
   if (!error) return null;
-  const here = Number(/:(\d+)(?::\d+)?$/.exec(error.place ?? "")?.[1]);
   return part(
     "Error",
     h(
@@ -110,14 +109,7 @@ function errorOf(node) {
           h("pre", { class: "block", tabindex: 0 }, long(error.inputs.join("\n"))),
         ]
       : null,
-    error.line_in_file?.length
-      ? [
-          h("p", { class: "muted", style: { margin: "8px 0 4px" } }, error.place),
-          h("div", { class: "block" }, codeLines(error.line_in_file, here)),
-        ]
-      : error.place
-        ? h("p", { class: "muted", style: { marginTop: "6px" } }, error.place)
-        : null,
+    error.place ? h("p", { class: "muted", style: { marginTop: "6px" } }, error.place) : null,
   );
 }
 
