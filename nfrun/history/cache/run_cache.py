@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
+from copy import copy
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -284,10 +285,15 @@ class RunCache:
     def with_cache(
         self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[Exception], None]
     ) -> RunAttempt:
-        """Wrap `run_attempt` with the cache lookup. Calls `on_error(error)` if the journal cannot be written."""
+        """Wrap `run_attempt` with the cache lookup. Calls `on_error(error)` if the journal cannot be written.
+
+        Each executor of a run has a `run_attempt` of its own. They share all else.
+        """
         self._writer.on_error = on_error
-        self._attempts.run_attempt, self._attempts.store = run_attempt, store
-        return self._attempts
+        self._attempts.store = store
+        attempts = copy(self._attempts)
+        attempts.run_attempt = run_attempt
+        return attempts
 
     @property
     def given(self) -> Mapping[str, OutputRef]:
