@@ -267,7 +267,7 @@ class References:
             found.report(path, f"{reader} '{ellipsize(ref)}', which is not defined", self.hint_for(ref, name))
             return None
         wrong = ("nodes", node, "outputs") in found.bad or ("nodes", node, "map") in found.bad
-        if node not in nodes or node in found.unclear or wrong:
+        if node not in nodes or node in found.unclear or wrong or not nodes[node].kind:
             return ref  # the problem of that node is reported already, so accept the input
         named = nodes[node].outputs
         other = f"'{nodes[node].body}'" if includes(nodes[node]) else f"node '{node}'"

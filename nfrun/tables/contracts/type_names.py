@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from nfrun.core.text import closest_match
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 
 FAMILIES = ("integer", "number", "string", "boolean", "date", "timestamp", "binary", "list", "struct", "any")
@@ -93,7 +93,9 @@ def _wrong(text: str, whole: str) -> TypeNameError:
     word = found[0] if found else ""
     guess = closest_match(word, [*FAMILIES, *PLAIN, *_MEANT])
     hint = f"did you mean '{guess}'?" if guess else f"Arrow's names, or {', '.join(FAMILIES)}"
-    return TypeNameError(f"there is no type '{whole}'", f"write {_MEANT[word]}" if word in _MEANT else hint)
+    return TypeNameError(
+        f"there is no type '{ellipsize(whole, 200)}'", f"write {_MEANT[word]}" if word in _MEANT else hint
+    )
 
 
 def _type(text: str, whole: str) -> TypeName:
