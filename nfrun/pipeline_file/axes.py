@@ -171,8 +171,6 @@ def _node_axes(
                 if "matrix" not in found.document.root and any(len(key) == 1 for key in found.bad):
                     continue  # an unknown key at the top of the file may be a misspelt 'matrix'
                 found.report((*path, *step), f"there is no axis '{ellipsize(name)}'", _hint(name, axes))
-            elif name in own:
-                found.report((*path, *step), f"'{node}' has the axis '{name}' twice", "remove one")
             else:
                 own.append(name)
         for name in own:
@@ -483,15 +481,11 @@ def capture_names(pattern: str) -> list[str]:
 
 def pattern_problem(pattern: str) -> tuple[str, str] | None:
     """Return what is wrong with the braces of a pattern, as message and hint."""
-    names = capture_names(re.sub(r"\$\{\{.*?\}\}", "", pattern))
-    for name in names:
-        if not name.isidentifier() or not name.isascii():
-            return f"'{{{ellipsize(name)}}}' is no name", "write {name}, with letters, digits and _"
-        if name in _ENTRIES:
-            return f"each file has '{name}' anyway, so it cannot be a name in the pattern", f"write {{{name}_}}"
-    left = _PART.sub("", re.sub(r"\$\{\{.*?\}\}", "", pattern))
-    if "{" in left or "}" in left:
-        return "a brace in this pattern is not closed, or not opened", "write {name}"
+    pattern = re.sub(r"\$\{\{.*?\}\}", "", pattern)
+    is_wrong = [not (name.isidentifier() and name.isascii()) or name in _ENTRIES for name in capture_names(pattern)]
+    if any(is_wrong) or not {*"{}"}.isdisjoint(_PART.sub("", pattern)):
+        hint = f"write {{name}}, with letters, digits and _, but none of {', '.join(_ENTRIES)}"
+        return "this pattern has a brace that is not closed, or a name that cannot be", hint
     return None
 
 

@@ -224,8 +224,6 @@ class References:
                 hint = did_you_mean(axis if isinstance(axis, str) else "", left, f"there is {', '.join(left)}")
                 what = f"'{ellipsize(producer)}' has no axis '{ellipsize(str(axis))}'"
                 self.found.report((*path, i), what, hint)
-            elif axis in columns[:i]:
-                self.found.report((*path, i), f"the axis '{axis}' is there twice", "remove one")
         named = [axis for axis in has if axis in columns]
         axes = tuple([axis for axis in has if axis in left or axis in named])
         return replace(item, gather=Gather(form, axes, {}, dict.fromkeys(named, "")))
@@ -326,10 +324,7 @@ class References:
 def report_cycles(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
     """Report each circle of nodes that need one another, at one of them."""
     for cycle in find_cycles({name: spec.upstream for name, spec in nodes.items()}):
-        shown = [*cycle[:5], "…", *cycle[-2:]] if len(cycle) > 10 else cycle
-        count = f" ({len(cycle):,} nodes)" if len(cycle) > 10 else ""
-        circle = " -> ".join([*shown, cycle[0]])
-        what = f"these nodes need one another in a circle{count}: {circle}"
+        what = f"these nodes need one another in a circle: {ellipsize(' -> '.join([*cycle, cycle[0]]), 200)}"
         found.report(("nodes", cycle[0]), what, "remove one of these references", at_key=True)
 
 

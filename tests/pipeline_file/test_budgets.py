@@ -17,8 +17,8 @@ FIXED = "(expressions stand in with, env, files, if, timeout, retries, resources
 
 WRONG_BUDGETS = [
     ("{gpu: -1}", 18, "'gpu' must be at least 0, not -1"),
-    ("{gpu: .nan}", 18, "'.nan' is not a finite number (put it in quotes if it is text)"),
-    ("{gpu: .inf}", 18, "'.inf' is not a finite number (put it in quotes if it is text)"),
+    ("{gpu: .nan}", 18, "this number is not finite, or does not fit in 64 bits (put it in quotes if it is text)"),
+    ("{gpu: .inf}", 18, "this number is not finite, or does not fit in 64 bits (put it in quotes if it is text)"),
     (
         "{gpu: many}",
         18,
@@ -90,7 +90,7 @@ WRONG_AMOUNTS = [
     ("{gpus: 1}", 27, "there is no budget for 'gpus' (did you mean 'gpu'?)"),
     ("{gpu: 2}", 32, "'a' takes 2 of 'gpu', and there is 1"),
     ("{gpu: -1}", 32, "'gpu' must be at least 0, not -1"),
-    ("{gpu: .nan}", 32, "'.nan' is not a finite number (put it in quotes if it is text)"),
+    ("{gpu: .nan}", 32, "this number is not finite, or does not fit in 64 bits (put it in quotes if it is text)"),
     ("{gpu: all}", 32, "'gpu' cannot be 'all' (write a number, or a size such as 12GB)"),
     ("{api: 1/s}", 32, "'api' cannot be '1/s' (write a number, or a size such as 12GB)"),
     ("{memory: 4}", 35, "'memory' is a size, and this is 4 (write 4GB)"),

@@ -1253,7 +1253,7 @@ def test_a_cycle_of_10000_nodes_has_a_short_message() -> None:
     names = [f"{'n' * 55}{i}" for i in range(10_000)]
     pairs = zip(names, [*names[1:], names[0]], strict=True)
     message = diagnostics_of("nodes:\n" + "".join(f"  {a}: {{run: x, inputs: {b}}}\n" for a, b in pairs))
-    assert message.startswith("p.yaml:2:3: these nodes need one another in a circle (10,000 nodes): nnn")
+    assert message.startswith("p.yaml:2:3: these nodes need one another in a circle: nnn")
     assert message.endswith("^ remove one of these references")
     assert len(message) < 2048
 

@@ -91,23 +91,23 @@ p.yaml:1:18: there is no axis 'w' above this one
 matrix: {v: {files: 'data/{a'}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:21: a brace in this pattern is not closed, or not opened
+p.yaml:1:21: this pattern has a brace that is not closed, or a name that cannot be
     1 | matrix: {v: {files: 'data/{a'}}
-      |                     ^^^^^^^^^ write {name}
+      |                     ^^^^^^^^^ write {name}, with letters, digits and _, but none of id, path, name, stem
 
 matrix: {v: {files: 'data/{id}'}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:21: each file has 'id' anyway, so it cannot be a name in the pattern
+p.yaml:1:21: this pattern has a brace that is not closed, or a name that cannot be
     1 | matrix: {v: {files: 'data/{id}'}}
-      |                     ^^^^^^^^^^^ write {id_}
+      |                     ^^^^^^^^^^^ write {name}, with letters, digits and _, but none of id, path, name, stem
 
 matrix: {v: {files: 'data/{a-b}'}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:21: '{a-b}' is no name
+p.yaml:1:21: this pattern has a brace that is not closed, or a name that cannot be
     1 | matrix: {v: {files: 'data/{a-b}'}}
-      |                     ^^^^^^^^^^^^ write {name}, with letters, digits and _
+      |                     ^^^^^^^^^^^^ write {name}, with letters, digits and _, but none of id, path, name, stem
 
 matrix: {v: {files: 'data/*.tsv'}}
 nodes: {a: {matrix: v, run: x}}
@@ -388,9 +388,9 @@ nodes:
   a: {matrix: [m, k], run: x}
   b: {matrix: [m, m], run: x}
 --
-p.yaml:4:19: 'b' has the axis 'm' twice
+p.yaml:4:19: 'matrix' has 'm' twice
     4 |   b: {matrix: [m, m], run: x}
-      |                   ^ remove one
+      |                   ^
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
@@ -478,9 +478,9 @@ nodes:
   a: {matrix: [m, k], run: x}
   b: {run: x, inputs: {a: {from: a, gather: concat, columns: [m, m]}}}
 --
-p.yaml:4:66: the axis 'm' is there twice
+p.yaml:4:66: 'columns' has 'm' twice
     4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: [m, m]}}}
-      |                                                                  ^ remove one
+      |                                                                  ^
 
 matrix: {m: [1, 2], k: [x, y]}
 nodes:

@@ -405,12 +405,9 @@ def plain_scalar(text: str) -> bool | int | float | str | None:
     elif re.fullmatch(_FLOAT, text):
         if abs(real := float(text)) != float("inf"):
             return real
-        raise ValueError("this number is too large", "put it in quotes if it is text; the largest is about 1.8e308")
-    elif re.fullmatch(_NOT_FINITE, text):
-        raise ValueError(f"'{text}' is not a finite number", "put it in quotes if it is text")
-    else:
+    elif not re.fullmatch(_NOT_FINITE, text):
         return text
-    raise ValueError("this integer does not fit in 64 bits", "put it in quotes if it is text; the largest is 2^63 - 1")
+    raise ValueError("this number is not finite, or does not fit in 64 bits", "put it in quotes if it is text")
 
 
 def place_in_scalar(written: str, value: str, start: int, length: int) -> tuple[int, int] | None:
