@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
-from nfrun.tables.plain_arrays import byte_width, decoded, is_list, map_entries
+from nfrun.tables.plain_arrays import byte_width, decoded, is_list, map_entries, valid_values
 
 KEY_TYPE = pa.binary(16)
 KEY_BYTES = 16
@@ -106,7 +106,7 @@ def _lists(array: pa.Array) -> Values:
     bounds = [0]
     for length in lengths:
         bounds.append(bounds[-1] + length)
-    items = decoded(array.flatten())
+    items = decoded(valid_values(array).flatten())
     width = byte_width(items.type)
     if width and not items.null_count:
         data = _fixed_bytes(items, width)

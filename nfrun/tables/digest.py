@@ -185,7 +185,8 @@ class _List(_Node):
             _feed(self._streams[0], lengths, self._width)
         if pc.max(lengths).as_py():  # flatten() cannot make an empty array of every type
             # Don't use .values: only flatten() respects offsets and drops the values under nulls.
-            self._children[0].add(array.flatten())
+            # With lists of one size in it, it takes other slots where some are null (pyarrow 26).
+            self._children[0].add((valid_values(array) if "fixed_size_list<" in self.text else array).flatten())
 
 
 class _Struct(_Node):

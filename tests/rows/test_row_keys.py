@@ -37,6 +37,14 @@ def test_layout_and_other_rows_do_not_matter(table: pa.Table, data: st.DataObjec
     assert keys(table.slice(start, 2)) == before[start : start + 2]
 
 
+def test_lists_of_one_size_may_be_null_inside_of_others() -> None:
+    pair = pa.list_(pa.struct([("a", pa.large_string()), ("b", pa.null())]), 2)
+    rows = [None, [("k", None), ("j", [{"a": None}, {"a": "x"}]), ("", None)], [("", None)]]
+    array = pa.array(rows, pa.map_(pa.string(), pair))
+    before = keys(pa.table({"x": array}))
+    assert [keys(pa.table({"x": array.slice(i, 1)}))[0] for i in range(3)] == before
+
+
 @QUICK
 @given(st.data())
 def test_equal_keys_mean_equal_values(data: st.DataObject) -> None:

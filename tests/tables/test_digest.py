@@ -233,6 +233,17 @@ def nestings(array: pa.Array) -> list[pa.Array]:
     ]
 
 
+def test_lists_of_one_size_may_be_null_inside_of_others() -> None:
+    pair = pa.list_(pa.struct([("a", pa.large_string()), ("b", pa.null())]), 2)
+    rows = [None, [("k", None), ("j", [{"a": None}, {"a": "x"}]), ("", None)], [("", None)]]
+    array = pa.array(rows, pa.map_(pa.string(), pair))
+    for first in range(3):
+        for count in range(1, 4 - first):
+            alone = pa.array(array.slice(first, count).to_pylist(), array.type)
+            found, expected = pa.table({"x": array.slice(first, count)}), pa.table({"x": alone})
+            assert table_digest(found) == table_digest(expected)
+
+
 @pytest.mark.parametrize("coded", nestings(CODED), ids=lambda array: str(array.type))
 def test_the_schema_digest_covers_dictionaries_at_any_depth(coded: pa.Array) -> None:
     other = next(array for array in nestings(OTHERWISE) if array.type == coded.type)
