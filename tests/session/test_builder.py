@@ -7,6 +7,7 @@ import functools
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -353,6 +354,21 @@ def test_the_place_of_a_mistake_is_that_of_the_call(tmp_path: Path) -> None:
         b.check()
     marked = [p.span.text[p.column - 1 : p.column - 1 + p.span.length] for p in caught.value.problems]
     assert marked == ['b.sql("ä", "select 1")', 'b.sql("b", "select 1", tiemout="3s")  # type: ignore[call-arg]']
+
+
+def test_functions_of_a_script_may_have_one_name(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("""
+import nfrun
+b = nfrun.Pipeline("x")
+def rows(): return [{"n": 1}]
+b.python("a", rows)
+def rows(): return [{"n": 2}]
+b.python("b", rows)
+result = b.run().check()
+print([result[name].to_pylist()[0]["n"] for name in "ab"])
+""")
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
 
 
 def test_functions_of_this_process_run_in_no_other(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_progress_is_shown_in_the_cell_and_becomes_one_line_without_markup(outpu
 
 def test_a_function_whose_cell_was_edited_asks_for_a_new_pipeline(outputs: list[list[Any]]) -> None:
     (error,) = outputs[10]
-    what = "function: 'size' is not as when the pipeline was built: build it again"
+    what = "function: 'size' is not as when the pipeline was built: build it again, or give each function its own name"
     assert (error["ename"], error["evalue"]) == ("UsageError", what)
     values = ast.literal_eval(form(outputs[11], "text/plain"))
     assert values == [[{"x": 1}], [{"x": 1}], [{"x": 2}]]  # each function of the loop keeps its default

@@ -337,7 +337,7 @@ class Pipeline(RunnablePipeline, _Nodes):
             raise SpecError(self._wrong)
         if changed := [f"'{found.name}'" for found in self._functions.given.values() if found.has_changed]:
             what = f"{shortened(changed, 4)} {'is' if len(changed) == 1 else 'are'} not as when the pipeline was built"
-            raise UsageError(f"{what}: build it again", "function")
+            raise UsageError(f"{what}: build it again, or give each function its own name", "function")
         document = built_document(str(self._file()), self._root, self._places)
         return BuiltPipeline(document, {name: found.function for name, found in self._functions.given.items()})
 

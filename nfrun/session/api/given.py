@@ -191,10 +191,12 @@ class GivenFunction:
         """Whether the notebook has another function of this name now: its cell was edited and run again.
 
         One `def` that runs several times, as in a loop, makes functions of the same code, and each node keeps its own.
+        In a script, a name may be given to another function, too.
         """
         found = vars(sys.modules["__main__"]).get(self.name) if self.name else None
         is_of_main = getattr(found, "__module__", None) == "__main__" and isinstance(found, type(self.function))
-        return is_of_main and _code_of(found) != _code_of(self.function)
+        old, new = _code_of(self.function), _code_of(found)
+        return is_of_main and old is not None and old != new and not Path(old.co_filename).is_file()
 
 
 class GivenFunctions:
