@@ -334,10 +334,9 @@ class _Finder:
             hint = f"it has {ellipsize(', '.join(table.column_names), 200)}; say which: id: …"
             where = (*self.axis.path, "id") if "id" in self.axis.source else path
             raise _Unknown(Problem(where, f"'{ellipsize(file)}' has no column '{ellipsize(str(column))}'", hint))
-        if table.column_names.count(column) > 1:
-            raise _Unknown(Problem(path, f"'{ellipsize(file)}' has the column '{ellipsize(column)}' twice"))
-        if not table.num_rows:
-            raise _Unknown(Problem(path, f"the axis '{name}' has no values: '{ellipsize(file)}' has no rows"))
+        if table.column_names.count(column) > 1 or not table.num_rows:
+            what = f"the axis '{name}' has no values: '{ellipsize(file)}' has no rows, or '{ellipsize(column)}' twice"
+            raise _Unknown(Problem(path, what))
         for number, row in enumerate(table.to_pylist(), 1):
             values = {key: _plain(value) for key, value in row.items()}
             if not isinstance(id := values[column], str | int) or isinstance(id, bool) or id == "":

@@ -340,10 +340,7 @@ class MadeCells:
         counts, nodes = self.counts(), self.pipeline.nodes
         for name, count in counts.items():
             if count > MAX_CELLS:
-                own, has = nodes[name].axes, {*self.has[nodes[name].axes]}
-                cells = f"{count:,} cells ({self.text(own)})"
-                is_less = any(has.issuperset(on) and not (len(on) == 1 and on[0] in own) for on in self.excluded)
-                what = f"{name}: {cells}{' less those excluded' if is_less else ''}, and at most {MAX_CELLS:,}"
+                what = f"{name}: up to {count:,} cells ({self.text(nodes[name].axes)}), and at most {MAX_CELLS:,}"
                 yield Problem(("nodes", name, "matrix"), what)
         if max(counts.values()) > MAX_CELLS:
             return

@@ -37,7 +37,7 @@ from nfrun.pipeline_file.parameters import bind_params, env_text, read_params_fi
 from nfrun.pipeline_file.references import includes
 from nfrun.pipeline_file.schema import check_setting
 from nfrun.pipeline_file.settings import fields_of, setting_path
-from nfrun.pipeline_file.subpipelines import check_count, expand_included, too_many
+from nfrun.pipeline_file.subpipelines import expand_included, too_many
 from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.logs.redaction import MASK, Redactor
 
@@ -426,7 +426,6 @@ class _Run:
         binder.names = {**names, "env": visible}
         if diagnostics and pipeline.axes:
             raise SpecError(diagnostics)
-        check_count(pipeline, document, binder.names)
         pipeline = expand_matrix(pipeline, document, binder.names, files_may_lack=files_may_lack)
         binder.cells = MatrixNames(pipeline.axes)
         nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}

@@ -171,15 +171,9 @@ def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[Problem]:
         hint = did_you_mean(spec.map.over, names, f"there is {', '.join(names)}" if names else "it has no inputs")
         what = f"'{spec.declared}' has no input '{ellipsize(spec.map.over)}' to map over"
         yield Problem(where, what, hint)
-    elif over.gather and over.gather.form == "dict":
-        what = f"'{over.name}' is gathered as a mapping, and a map cuts one table"
-        yield Problem(where, what, "gather: concat")
-    elif over.type != TABLE:
-        what = f"'{over.name}' is a {form_of(over.type)}, and a map cuts a table"
-        yield Problem(where, what, "read it in a node before this one")
-    elif over.optional:
-        what = f"'{over.name}' is optional, and a map needs something to cut"
-        yield Problem(where, what, "leave 'optional' out")
+    elif over.type != TABLE or over.optional or (over.gather and over.gather.form == "dict"):
+        what = f"a map cuts one table that is always there, and '{over.name}' is none"
+        yield Problem(where, what, "gather cells by concat, leave out 'optional', and read files in a node before")
     if not spec.map.collects and isinstance(body["map"], dict) and "max_failed" in body["map"]:
         what = "'max_failed' counts failed rows that are collected"
         yield Problem(("map", "max_failed"), what, "on_error: collect", at_key=True)

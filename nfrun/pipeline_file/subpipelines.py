@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Problem, SourceSpan, SpecError
-from nfrun.core.pipeline import NOTHING, TABLE, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import TABLE, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
-from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES, Names, find_values
-from nfrun.pipeline_file.cells import MadeCells, seen_by_graph
+from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES
 from nfrun.pipeline_file.conditions import of_sections, unread_outputs
 from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import value_problem
@@ -28,7 +27,7 @@ from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.system.file_search import inner_folder
 
 
-def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], problems: Findings | None) -> Pipeline:
+def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], problems: Findings) -> Pipeline:
     """Return the pipeline with the nodes of other pipelines in the place of the nodes that name them.
 
     `made` has the expanded pipeline of each such node by its id. Ids that are too long are added to the `problems`.
@@ -48,7 +47,7 @@ def expand_included(pipeline: Pipeline, made: Mapping[str, Pipeline], problems: 
             continue
         found = {node.id: node for node in expansion.nodes_of(spec)}
         longest = max(found, key=len, default="")
-        if len(longest) > MAX_ID and problems is not None:
+        if len(longest) > MAX_ID:
             what = f"the id of a node has {len(longest)} characters, and at most {MAX_ID}: '{ellipsize(longest)}'"
             problems.report(("nodes", spec.declared, spec.kind), what, "give shorter names")
         nodes |= found
@@ -323,32 +322,6 @@ def with_included(pipeline: Pipeline, document: Document) -> list[tuple[Pipeline
         found |= {other.file: (other, document.others[other.file]) for other in new}
         left += new
     return [*found.values()]
-
-
-def check_count(
-    pipeline: Pipeline, document: Document, names: Names = NOTHING, known: dict[str, int] | None = None
-) -> int:
-    """Return how many nodes a pipeline has with those that it includes, at least. Raises SpecError for too many.
-
-    `names` are those that the expressions of its axes see. An axis whose values are not known counts as one value.
-    `known` are the counts of other files.
-    """
-    if not pipeline.included and known is None:
-        return 0
-    known = {} if known is None else known
-    if pipeline.file not in known:
-        axes, _ = find_values(pipeline, seen_by_graph(names), reads_data=False)
-        counts = MadeCells(replace(pipeline, axes=axes)).counts()
-        others = {
-            body: check_count(other, document.others[other.file], known=known)
-            for body, other in pipeline.included.items()
-        }
-        for name, spec in pipeline.nodes.items():
-            counts[name] *= others.get(spec.body, 1) if includes(spec) else 1
-        if pipeline.included and (wrong := too_many(pipeline, counts)):
-            raise SpecError([document.told(wrong)])
-        known[pipeline.file] = sum(counts.values())
-    return known[pipeline.file]
 
 
 def too_many(pipeline: Pipeline, counts: Mapping[str, int]) -> Problem | None:

@@ -19,7 +19,7 @@ from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import code_warnings, missing, warnings_of
 from nfrun.pipeline_file.parameters import default_names
 from nfrun.pipeline_file.resolve import NodeBinder, each_once, functions_of
-from nfrun.pipeline_file.subpipelines import check_count, with_included
+from nfrun.pipeline_file.subpipelines import with_included
 from nfrun.pipeline_file.yaml.document import Document
 
 
@@ -37,7 +37,6 @@ def validate_file(
     found: list[Diagnostic] = []
     given = None if built is None else built.document
     pipeline, document = read_pipeline(file, functions, found.append, document=given)
-    check_count(pipeline, document, default_names(pipeline, {}))
     files = with_included(pipeline, document)
     # The file itself was checked when it was read.
     amounts = [problem for one, _ in files[1:] for problem in refused_amounts(one, document, pipeline.budgets)]

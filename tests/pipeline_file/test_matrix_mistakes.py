@@ -140,7 +140,7 @@ p.yaml:1:31: 't.csv' has no column 'nam'
 matrix: {v: {rows: empty.csv}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:20: the axis 'v' has no values: 'empty.csv' has no rows
+p.yaml:1:20: the axis 'v' has no values: 'empty.csv' has no rows, or 'id' twice
     1 | matrix: {v: {rows: empty.csv}}
       |                    ^^^^^^^^^
 
@@ -980,7 +980,7 @@ p.yaml:1:20: the axis 'v' has no values: t.txt has an ending that says no format
 matrix: {v: {rows: twice.csv}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:20: 'twice.csv' has the column 'id' twice
+p.yaml:1:20: the axis 'v' has no values: 'twice.csv' has no rows, or 'id' twice
     1 | matrix: {v: {rows: twice.csv}}
       |                    ^^^^^^^^^
 
