@@ -5,6 +5,7 @@ Kinds, tags, files and statuses of nodes come in as texts. All errors are ValueE
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from posixpath import normpath
@@ -167,21 +168,17 @@ def _there_is(known: Sequence[str]) -> str:
     return f"there is {shortened([ellipsize(name) for name in known], _MAX_LISTED) or 'none'}"
 
 
-def _of_text(pattern: str) -> Callable[[str], object]:
-    """Return what compares texts with a pattern, in which `*` and `?` stand for any characters."""
-    return re.compile(_as_regex(pattern, re.escape), re.DOTALL).fullmatch
+def _of_text(pattern: str, slash: str = "/", end: str = "") -> Callable[[str], object]:
+    """Return what compares texts with a pattern, in which `*` and `?` stand for any characters.
+
+    `slash` is the regular expression for `/`, and `end` that of what may follow.
+    """
+    regex = (
+        fnmatch.translate(pattern.replace("[", "[[]")).removeprefix("(?s:").removesuffix(")\\Z").removesuffix(")\\z")
+    )
+    return re.compile(f"{regex.replace('/', slash)}{end}", re.DOTALL).fullmatch
 
 
 def _of_id(pattern: str) -> Callable[[str], object]:
     """Return what compares ids with a pattern: cells may be left out, and a group stands for all that is in it."""
-
-    def regex(text: str) -> str:
-        return re.escape(text).replace("/", "(?:@[^/]*)?/")
-
-    return re.compile(f"{_as_regex(pattern, regex)}(?:[@/].*)?", re.DOTALL).fullmatch
-
-
-def _as_regex(pattern: str, regex: Callable[[str], str]) -> str:
-    first, *others = [".".join(map(regex, part.split("?"))) for part in re.split(r"\*+", pattern)]
-    # What stands between two `*` is taken where it is found first, so that no text takes long.
-    return "".join([first, *(f"(?>.*?{part})" for part in others[:-1]), *(f".*{part}" for part in others[-1:])])
+    return _of_text(pattern, "(?:@[^/]*)?/", "(?:[@/].*)?")

@@ -5,15 +5,16 @@ Writes a document as YAML that nfrun reads back as the same values.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
-from nfrun.core.errors import SourceSpan, SpecError
+from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import TABLE
 from nfrun.core.values import field, frozen, replace
-from nfrun.pipeline_file.yaml.document import Document, Keys, Source, parse
+from nfrun.pipeline_file.yaml.document import Document, Keys, Source, parse, plain_scalar
 
 CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # characters that no file has, not even escaped
 
@@ -133,12 +134,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 def _is_plain(text: str) -> bool:
     """Return whether nfrun reads a text without quotes as this text, on a line and inside of `{}`."""
-    if not text.isprintable() or any(sign in text for sign in "{}[],#&*!|>'\"%@`\\"):
-        return False
-    try:
-        return [parse(written, "").root for written in (f"- {text}", f"{{a: {text}}}")] == [[text], {"a": text}]
-    except SpecError:
-        return False
+    return re.fullmatch(r"[A-Za-z_/][\w ./-]*(?<! )", text) is not None and plain_scalar(text) == text
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -24,7 +24,6 @@ from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries
 
 _SECTIONS = ("nodes", *LAST_SECTIONS)
-_SAME_GRAPH = "the graph is the same in every run"
 _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets|matrix)\b")
 
@@ -110,12 +109,7 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[Problem]:
         for found in _PLAIN_JINJA.finditer(value):
             what, hint = "'{{' alone begins no expression", "write ${{ … }}"
             yield Problem((), what, hint, start=found.start(), length=2)
-        graph = _makes_graph(path)
-        for problem in check(value, names.at(path)):
-            if graph and (key := re.fullmatch("'run' has no '(id|date)'", problem.message)):
-                yield replace(problem, message=f"'{graph}' does not see 'run.{key[1]}'", hint=_SAME_GRAPH)
-            else:
-                yield problem
+        yield from check(value, names.at(path))
     elif has_expression(value):
         start = value.index(EXPRESSION_START)
         length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
@@ -138,10 +132,9 @@ def may_stand(path: Keys) -> bool:
     return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)
 
 
-def _makes_graph(path: Keys) -> str:
-    """Return the key whose value at this path decides which nodes and edges there are, "" if it does not."""
-    keys = [key for key in (*path[:1], *path[2:3]) if key in ("matrix", "if")]
-    return str(keys[0]) if keys and path[0] in ("matrix", *_SECTIONS) else ""
+def _makes_graph(path: Keys) -> bool:
+    """Return whether the value at this path decides which nodes and edges there are."""
+    return path[0] == "matrix" or (path[0] in _SECTIONS and path[2:3] in (("matrix",), ("if",)))
 
 
 def _is_env(path: Keys) -> bool:

@@ -77,8 +77,8 @@ WRONG = {
     "if: '${{ params.m }}'": "3:19: 'if' must be true or false, and this is a mapping "
     "(compare it, as in ${{ … != none }})",
     "if: '${{ none }}'": "3:19: 'if' must be true or false, and this is null (compare it, as in ${{ … != none }})",
-    "if: '${{ run.id == \"\" }}'": "3:20: 'if' does not see 'run.id' (the graph is the same in every run)",
-    "if: '${{ run.date == \"\" }}'": "3:20: 'if' does not see 'run.date' (the graph is the same in every run)",
+    "if: '${{ run.id == \"\" }}'": "3:20: 'run' has no 'id' (there is name, folder)",
+    "if: '${{ run.date == \"\" }}'": "3:20: 'run' has no 'date' (there is name, folder)",
     "if: '${{ now }}'": "3:20: there is nothing called 'now' in expressions (there is params, env, run)",
     "if: '${{ secrets.X }}'": "3:20: a secret can be used in 'env' only (put it under 'env': python and run nodes read "
     "the variable)",

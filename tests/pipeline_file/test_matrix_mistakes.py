@@ -189,9 +189,9 @@ p.yaml:1:15: 'params' has no 'q'
 matrix: {v: "${{ run.id }}"}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:14: 'matrix' does not see 'run.id'
+p.yaml:1:14: 'run' has no 'id'
     1 | matrix: {v: "${{ run.id }}"}
-      |              ^^^^^^^^^^^^^ the graph is the same in every run
+      |              ^^^^^^^^^^^^^ there is name, folder
 
 matrix: {v: "${{ run.name }}"}
 nodes: {a: {matrix: v, run: x}}
