@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import threading
 from collections.abc import Callable, Mapping
@@ -94,7 +93,7 @@ class HostLoop:
         try:
             question: Question = from_text(frame.text)
             start_workers(question.config)  # meanwhile
-            text = to_text(answer(question, self._folder))
+            text = to_text(answer(question))
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
         self._write(Frame(frames.ANSWER, frame.name, text))
@@ -112,16 +111,11 @@ def _quoted(path: str) -> str:
     return json.dumps(path)[1:-1]
 
 
-def answer(question: Question, folder: Path) -> Answer:
-    """Return the answer of this machine. `folder` is one for files of this process."""
-    read, written, error = _store_seen(question, folder)
-    return Answer(
-        {"nfrun": nfrun.__version__, "python": platform.python_version(), **_versions()},
-        tuple(name for name in question.modules if not _is_there(name)),
-        read,
-        written,
-        error,
-    )
+def answer(question: Question) -> Answer:
+    """Return the answer of this machine."""
+    missing = tuple([name for name in question.modules if not _is_there(name)])
+    versions = {"nfrun": nfrun.__version__, "python": platform.python_version(), **_versions()}
+    return Answer(versions, missing, _store_problem(question))
 
 
 def _versions() -> dict[str, str]:
@@ -140,20 +134,14 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _store_seen(question: Question, folder: Path) -> tuple[str, str, str]:
-    """Read the nonce from the store and write it under another name. Return its text, that name, and the error."""
+def _store_problem(question: Question) -> str:
+    """Return why this machine does not see the store of a run, "" if it does."""
     if not question.nonce:
-        return "", "", ""
-    read = written = ""
+        return ""
     try:
         place = open_place(question.config.store)
-        read = place.get(question.nonce).read_text(encoding="utf-8")
+        seen = place.get(question.nonce).read_text(encoding="utf-8") == question.nonce
         place.release(question.nonce)
-        own = f"{question.nonce}-{os.urandom(6).hex()}"
-        path = folder / Path(own).name
-        path.write_text(read, encoding="utf-8")
-        place.put(path, own)
-        written = own
     except (OSError, UnicodeDecodeError) as error:
-        return read, written, str(error)
-    return read, written, ""
+        return str(error)
+    return "" if seen else "it has another folder of that name"

@@ -16,7 +16,6 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen, replace
 from nfrun.system.native_threads import given_thread_variables
-from nfrun.tables.places.folder import Place
 
 ANSWER_SECONDS = 30.0
 _NAMED = 3  # workers, in a message
@@ -39,11 +38,10 @@ class Needs:
 
 def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -> list[str]:
     """Return warnings. Raises ClusterError with all problems, one a line, and PlaceError."""
-    token = os.urandom(6).hex()
-    nonce = f"data/nonce-{token}.txt"
+    nonce = f"data/nonce-{os.urandom(6).hex()}.txt"
     place, folder = cluster.place, cluster.place.fresh_folder()
-    (folder / token).write_text(token)
-    place.put(folder / token, nonce)
+    (folder / "nonce").write_text(nonce)
+    place.put(folder / "nonce", nonce)
     with suppress(OSError):
         folder.rmdir()
     # Without variables: they may be secret, and nobody knows the workers yet. A host imports Arrow, which may import
@@ -61,13 +59,13 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     try:
         problems = [
             *_together("{who} cannot be used: {what}", unusable, asked),
-            *_of_answers(found, place, token, needs.versions["nfrun"], asked),
+            *_of_answers(found, needs.versions["nfrun"], asked),
             *_of_resources(cluster, needs.nodes),
             *needs.problems,
         ]
     finally:
         with suppress(OSError):
-            place.remove([nonce, *(answer.written for answer in found.values() if answer.written)])
+            place.remove([nonce])
     if problems:
         raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *problems]))
     told = _together("{who} {is_} left out: {what}", left_out, len(answers))
@@ -86,28 +84,14 @@ def _answer(text: str) -> Answer | str:
     return found if isinstance(found, Answer) else _NO_ANSWER
 
 
-def _of_answers(answers: Mapping[str, Answer], place: Place, token: str, nfrun: str, count: int) -> Iterator[str]:
+def _of_answers(answers: Mapping[str, Answer], nfrun: str, count: int) -> Iterator[str]:
     versions = {worker: answer.versions["nfrun"] for worker, answer in answers.items()}
     other = {worker: [f"nfrun {theirs}"] for worker, theirs in versions.items() if theirs != nfrun}
     yield from _together(f"{{who}} {{has}} {{what}}, and this machine {nfrun}", other, count)
     missing = {worker: answer.missing for worker, answer in answers.items()}
     yield from _together("{who} {has} no module '{what}': install it there", missing, count)
-    unseen = {worker: [why] for worker, answer in answers.items() if (why := _store_problem(answer, place, token))}
+    unseen = {worker: [answer.store_problem] for worker, answer in answers.items() if answer.store_problem}
     yield from _together("{who} {does} not see the store: {what}", unseen, count)
-
-
-def _store_problem(answer: Answer, place: Place, token: str) -> str:
-    """Return why a worker and this process do not see the same store, "" if they do."""
-    if answer.store_error:
-        return answer.store_error
-    if answer.read.strip() != token:
-        return "it has another folder of that name"
-    try:
-        written = place.get(answer.written).read_text()
-        place.release(answer.written)
-    except OSError as error:
-        return str(error)
-    return "" if written.strip() == token else "what it puts there is not seen here"
 
 
 def _of_resources(cluster: Cluster, nodes: Iterable[NodeSpec]) -> Iterator[str]:

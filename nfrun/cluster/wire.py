@@ -125,8 +125,8 @@ class Ended:
 class Question:
     """Asks a worker whether it can make the attempts of a run. `config` is that of the run; its code need not be there.
 
-    The worker imports none of the `modules`, but says which it cannot find. It reads what is in the store under the
-    name `nonce`, and writes it back under another name.
+    The worker imports none of the `modules`, but says which it cannot find. In the store is a file with the name
+    `nonce`, which has its name as its text.
     """
 
     config: HostConfig
@@ -138,16 +138,13 @@ class Question:
 class Answer:
     """The answer of a worker to a `Question`.
 
-    `versions` has those of `nfrun`, `python`, and of installed packages, `pyarrow` among them. `read` is what it has
-    read from the store under the name of the nonce, and `written` the name under which it has written that.
-    `store_error` says what of this it could not do.
+    `versions` has those of `nfrun`, `python`, and of installed packages, `pyarrow` among them. `store_problem` says
+    why it does not see the store.
     """
 
     versions: Mapping[str, str]
     missing: tuple[str, ...] = ()
-    read: str = ""
-    written: str = ""
-    store_error: str = ""
+    store_problem: str = ""
 
 
 Message = Told | Ended

@@ -367,14 +367,17 @@ def test_calls_of_a_mapped_node_share_the_room(tmp_path: Path) -> None:
 
 def test_a_question_is_answered(trial: Trial) -> None:
     path = trial.folder / "nonce"
-    path.write_text("seen")
+    path.write_text("data/nonce-1.txt")
     trial.place.put(path, "data/nonce-1.txt")
+    path.write_text("data/nonce-1.txt")
+    trial.place.put(path, "data/nonce-3.txt")
     modules = "json", "os.path", "nowhere", "json.nothing", "no.where"
     answer = from_text(hosted.ask(to_text(Question(trial.config, modules, "data/nonce-1.txt"))))
     assert isinstance(answer, Answer)
     assert answer.missing == ("nowhere", "json.nothing", "no.where")
-    assert (answer.read, answer.store_error) == ("seen", "")
-    assert trial.place.get(answer.written).read_text() == "seen"
+    assert answer.store_problem == ""
+    other = from_text(hosted.ask(to_text(Question(trial.config, (), "data/nonce-3.txt"))))
+    assert other.store_problem == "it has another folder of that name"
     assert answer.versions["nfrun"] == nfrun.__version__
     assert answer.versions["pyarrow"] == pa.__version__
     asked = hosts(trial)
@@ -385,8 +388,7 @@ def test_a_question_is_answered(trial: Trial) -> None:
 def test_a_store_that_the_worker_does_not_see_is_told(trial: Trial, tmp_path: Path) -> None:
     other = Trial(tmp_path / "other", trial.name, FILES)
     answer = from_text(hosted.ask(to_text(Question(other.config, nonce="data/nonce-2.txt"))))
-    assert (answer.read, answer.written) == ("", "")
-    assert answer.store_error == f"{other.folder}/store/data/nonce-2.txt is not there any more"
+    assert answer.store_problem == f"{other.folder}/store/data/nonce-2.txt is not there any more"
 
 
 def test_a_question_to_a_host_that_cannot_start_has_no_answer(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
