@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from nfrun.cluster.base import PER_WORKER, Cluster, is_private, shown_amount
 from nfrun.cluster.folder_copies import with_changes
 from nfrun.cluster.slots import Slot, WorkerSlots
-from nfrun.cluster.wire import Ended, RemoteOrder, Told, WireError, from_text, outcome_of, to_text
+from nfrun.cluster.wire import Ended, RemoteOrder, Told, WireError, from_text, to_text
 from nfrun.core.errors import Cause, ClusterError, HandoffError
 from nfrun.core.events import CallStarted, Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId
@@ -116,7 +116,7 @@ class RemoteAttempts(OrderedAttempts):
         """End the wait for all attempts."""
         self._slots.close()
         for execution in list(self._executions.values()):
-            execution.end("")
+            execution.end()
 
     # -- a mapped node --------------------------------------------------------------------------------------------
 
@@ -180,11 +180,12 @@ class RemoteAttempts(OrderedAttempts):
             return self._cancelled(start, cancel_token)
         execution = _Execution(self._receive, partial(self._slots.give_back, slot))
         self._execute(execution, order, slot, cancel_token)
-        if execution.ended is not None:
-            return self._outcome(execution.ended, start)
-        if cancel_token.cancelled or self._gone or not execution.why:
+        ended = execution.ended
+        if ended is not None and ended.outcome is not None:
+            return self._outcome(ended, ended.outcome, start)
+        if cancel_token.cancelled or self._gone or ended is None:
             return self._cancelled(start, cancel_token)
-        return start.outcome(Failure(Cause.LOST, "WorkerLost", execution.why))
+        return start.outcome(Failure(Cause.LOST, "WorkerLost", ended.lost))
 
     def _execute(self, execution: _Execution, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> None:
         """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
@@ -208,7 +209,7 @@ class RemoteAttempts(OrderedAttempts):
         def give_up() -> None:  # the worker may hang, or be out of reach
             if self._slots.avoid(slot.worker):
                 self._warn(f"worker {slot.worker} does not answer: nothing else runs there until it does")
-            execution.end("")
+            execution.end()
 
         def kill() -> None:
             stop(True)
@@ -257,9 +258,8 @@ class RemoteAttempts(OrderedAttempts):
         if seen and self._runner.watch is not None:
             self._runner.watch.receive(seen.shared)
 
-    def _outcome(self, ended: Ended, start: NodeStarted) -> Outcome:
+    def _outcome(self, ended: Ended, outcome: Outcome, start: NodeStarted) -> Outcome:
         """Return the outcome of an attempt, with all that came with it kept. Raises HandoffError."""
-        outcome = outcome_of(ended, start)
         if isinstance(start, CallStarted):
             self._keep_records(start, ended, outcome)
         for file, name in ended.evidence.items():
@@ -286,39 +286,35 @@ class RemoteAttempts(OrderedAttempts):
         self._on_error(ClusterError(why))
         self._slots.wake()
         for execution in under_way:
-            execution.end("")
+            execution.end()
 
 
 class _Execution:
     """One execution of an attempt on a worker. `receive` gets what the host sends at the end, before anyone else.
 
     `on_over` is called when the worker has told of the end, or has left: until then nothing else goes there, also if
-    nobody waits any more. When it is over, `ended` is what the host has sent. Without that, `why` says why the attempt
-    is lost; it is "" if nobody waits for it any more.
+    nobody waits any more. When it is over, `ended` is its end, None if nobody waits for it any more.
     """
 
     def __init__(self, receive: Callable[[Ended], object], on_over: Callable[[], object]) -> None:
         self.token = os.urandom(8).hex()
         self.inbox: SimpleQueue[str | None] = SimpleQueue()
         self.ended: Ended | None = None
-        self.why = ""
         self._receive, self._on_over = receive, on_over
 
     def on_end(self, text: str | None, why: str) -> None:
         """Take the end of the attempt, as `Engine.submit` tells it."""
         try:
-            if text is not None:
-                ended: Ended = from_text(text)
-                self._receive(ended)
-                self.ended = ended
+            ended = Ended(self.token, lost=why) if text is None else from_text(text)
         except WireError as error:
-            why = str(error)
+            ended = Ended(self.token, lost=str(error))
+        self._receive(ended)
+        self.ended = ended
         self._on_over()
-        self.end(why)
+        self.end()
 
-    def end(self, why: str) -> None:
+    def end(self) -> None:
         """Wait for the attempt no more."""
-        self.why = why
         self.inbox.put(None)
 
     def listen(self, pass_on: Callable[[Told], object]) -> None:

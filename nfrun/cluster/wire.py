@@ -150,13 +150,6 @@ class Answer:
 Message = Told | Ended
 
 
-def outcome_of(ended: Ended, start: NodeStarted) -> Outcome:
-    """Return the outcome of an execution; of one that is lost, a failure."""
-    if ended.outcome is not None:
-        return ended.outcome
-    return start.outcome(Failure(Cause.LOST, "WorkerLost", ended.lost))
-
-
 # -- the form as text --------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,6 @@ from nfrun.cluster.wire import (
     Told,
     WireError,
     from_text,
-    outcome_of,
     to_text,
 )
 from nfrun.core.contracts import Check, CheckResult, Contract
@@ -174,9 +173,3 @@ def test_a_text_that_is_not_ours_is_refused(text: str, message: str) -> None:
     with pytest.raises(WireError) as error:
         from_text(text)
     assert str(error.value).startswith(message)
-
-
-def test_an_execution_that_is_lost_is_a_failure() -> None:
-    outcome = outcome_of(Ended("t", lost="its host was killed by SIGKILL"), START)
-    assert outcome.node == NODE.id
-    assert outcome.failure == Failure(Cause.LOST, "WorkerLost", "its host was killed by SIGKILL")
