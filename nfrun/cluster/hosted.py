@@ -51,18 +51,10 @@ def start(
     `send` gets the texts of the messages before, and then `on_end` once the text of the `Ended`, both on any thread.
     `memory` are the bytes that this worker may use, 0 for all of the machine.
     """
-    execution = _Execution(send, on_end)
     try:
-        host = _enter(run, token, execution, memory)
+        _enter(run, Frame(frames.ORDER, token, order), _Execution(send, on_end), memory)
     except OSError as error:
         on_end(_lost(token, f"no host could be started on {socket.gethostname()}: {error}"))
-        return
-    host.write(Frame(frames.ORDER, token, order))
-    with _lock:
-        execution.is_sent = True
-        early = _early.pop(token, None)
-    if early is not None:
-        host.write(Frame(frames.KILL if early else frames.STOP, token))
 
 
 def wait_while_wanted(is_over: threading.Event, is_wanted: Callable[[], bool]) -> bool:
@@ -91,7 +83,7 @@ def stop(run: str, token: str, kill: bool) -> None:
     with _lock:
         host = _hosts.get(run)
         execution = host.executions.get(token) if host is not None else None
-        if host is None or execution is None or not execution.is_sent:
+        if host is None or execution is None:
             while len(_early) >= _MOST_EARLY:
                 del _early[next(iter(_early))]
             _early[token] = kill or _early.get(token, False)
@@ -108,10 +100,9 @@ def ask(question: str, memory: int = 0) -> str:
     name, answers = f"{_ASK}{os.urandom(6).hex()}", list[str]()
     execution = _Execution(lambda text: None, answers.append)
     try:
-        host = _enter(run, name, execution, memory)
+        host = _enter(run, Frame(frames.ASK, name, question), execution, memory)
     except OSError as error:
         return f"no host could be started: {error}"
-    host.write(Frame(frames.ASK, name, question))
     if not execution.ended.wait(_ANSWER_SECONDS):
         host.end_execution(name, f"its host has not answered within {_ANSWER_SECONDS:g} s")
     return answers[0]
@@ -124,13 +115,16 @@ def end(run: str) -> list[str]:
     return host.end() if host is not None else []
 
 
-def _enter(run: str, token: str, execution: _Execution, memory: int) -> _Host:
-    """Begin an execution on the host of a run. Raises OSError if none can be started."""
+def _enter(run: str, frame: Frame, execution: _Execution, memory: int) -> _Host:
+    """Begin the execution of a frame on the host of a run. Raises OSError if none can be started."""
     with _lock:
         host = _hosts.get(run)
         if host is None or host.has_ended:
             host = _hosts[run] = _Host(run, memory)
-        host.executions[token] = execution
+        host.executions[frame.name] = execution
+        host.write(frame)
+        if (early := _early.pop(frame.name, None)) is not None:
+            host.write(Frame(frames.KILL if early else frames.STOP, frame.name))
         return host
 
 
@@ -139,14 +133,10 @@ def _lost(token: str, why: str) -> str:
 
 
 class _Execution:
-    """One attempt, or one question. `on_end` gets what comes back, and then `ended` is set.
-
-    `is_sent` is whether the host has got it.
-    """
+    """One attempt, or one question. `on_end` gets what comes back, and then `ended` is set."""
 
     def __init__(self, send: Callable[[str], object], on_end: Callable[[str], object]) -> None:
         self.send, self.on_end = send, on_end
-        self.is_sent = False
         self.ended = threading.Event()
 
 

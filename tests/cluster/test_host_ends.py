@@ -19,7 +19,6 @@ from hosts import Trial
 
 import nfrun
 from nfrun.cluster import host_attempts, hosted
-from nfrun.cluster.frames import ORDER, Frame
 from nfrun.cluster.host_attempts import Room, SentLogs
 from nfrun.cluster.wire import (
     Answer,
@@ -140,22 +139,6 @@ def test_an_attempt_that_is_stopped_before_it_comes_does_not_run(shared: Trial, 
     ended = shared.make(order)
     assert ended.outcome is not None
     assert ended.outcome.failure == CANCELLED
-
-
-def test_an_attempt_that_is_stopped_while_it_is_sent_does_not_run(
-    shared: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order, write = shared.order("python", "steps:wait", with_={"flag": str(tmp_path / "flag")}), hosted._Host.write
-
-    def write_after_stop(host: hosted._Host, frame: Frame) -> None:
-        if frame.kind == ORDER:
-            hosted.stop(shared.name, order.token, False)
-        write(host, frame)
-
-    monkeypatch.setattr(hosted._Host, "write", write_after_stop)
-    outcome = shared.make(order).outcome
-    assert outcome is not None
-    assert outcome.failure == CANCELLED
 
 
 def test_an_attempt_that_nobody_wants_is_killed(shared: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
