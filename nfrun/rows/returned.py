@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -17,7 +18,6 @@ from nfrun.tables.stored_form import frozen as frozen_table
 UNNAMED = ""  # the name of a column that the function does not name: it gets that of the node
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})  # Arrow's type follows from that of the value
 _MOST_ROWS = 16  # of more rows, a table is made at once
-_MOST = 1 << 63
 
 
 class ReturnedError(Exception):
@@ -286,8 +286,14 @@ def plain_rows(value: Any, rows: int) -> PlainRows | None:
         if type(name) is not str or type(values) not in (list, tuple) or len(values) != rows:
             return None
         kind = type(values[0])
-        is_plain = _TAKES.get(kind)
-        if is_plain is None or not all(type(each) is kind and is_plain(each) for each in values):
+        if kind not in _PLAIN or kind is type(None) or not all(type(each) is kind for each in values):
+            return None
+        try:  # Arrow takes neither text without a form in UTF-8 nor longer integers
+            if kind is str:
+                "".join(values).encode()
+            elif kind is int:
+                array("q", values)
+        except (UnicodeEncodeError, OverflowError):
             return None
     kinds = tuple([(name, type(values[0])) for name, values in columns.items()])
     return PlainRows(kinds, tuple([(*values,) for values in columns.values()]))
@@ -313,24 +319,3 @@ def _plain_columns(value: Any, rows: int) -> Mapping[Any, Any] | None:
     if not all(type(row) is dict and [*row] == names for row in value):
         return None
     return {name: [row[name] for row in value] for name in names}
-
-
-def _is_text(value: str) -> bool:
-    """Return whether the text has a form in UTF-8."""
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-# By type: whether Arrow takes the value.
-_TAKES: Mapping[type, Callable[[Any], bool]] = {
-    str: _is_text,
-    int: lambda value: -_MOST <= value < _MOST,
-    float: lambda value: True,
-    bool: lambda value: True,
-    bytes: lambda value: True,
-}
