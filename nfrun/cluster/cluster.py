@@ -193,7 +193,7 @@ class RemoteAttempts(OrderedAttempts):
             self._made_on[order.start.key[:2]] = slot.worker
         granted = dict(order.start.granted or {})
         if slot.held:
-            granted["gpu"] = slot.units
+            granted["gpu"] = tuple(sorted(unit for unit, _ in slot.held))
         order = replace(order, start=replace(order.start, granted=granted))
         variables = {**self._worker_environ.get(order.node.id, {}), **unit_variables(granted, {})}
         text = to_text(RemoteOrder(execution.token, self._config, order, variables))

@@ -14,7 +14,7 @@ from nfrun.cluster.wire import Answer, Ended, Question, WireError, from_text, to
 from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import shortened
-from nfrun.core.values import frozen, replace
+from nfrun.core.values import replace
 from nfrun.system.native_threads import given_thread_variables
 
 ANSWER_SECONDS = 30.0
@@ -23,21 +23,18 @@ _NO_ANSWER = "its answer is none"
 _NOT_OURS = ("it has no nfrun", "a message has version")  # what workers say that have none, or another one
 
 
-@frozen
-class Needs:
-    """The needs of a pipeline on each worker: modules that its code imports, and nodes that take of `PER_WORKER`.
+def preflight(
+    cluster: Cluster,
+    modules: Iterable[str],
+    nodes: Iterable[NodeSpec],
+    versions: Mapping[str, str],
+    problems: Iterable[str] = (),
+) -> list[str]:
+    """Return warnings. Raises ClusterError with all problems, one a line, and PlaceError.
 
-    `versions` are those of this process, by the names of `Answer.versions`. `problems` are known before.
+    The code imports these `modules`, and the `nodes` take of `PER_WORKER`. `versions` are those of this process, by the
+    names of `Answer.versions`. `problems` are known before.
     """
-
-    modules: tuple[str, ...]
-    nodes: tuple[NodeSpec, ...]
-    versions: Mapping[str, str]
-    problems: tuple[str, ...] = ()
-
-
-def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -> list[str]:
-    """Return warnings. Raises ClusterError with all problems, one a line, and PlaceError."""
     nonce = f"data/nonce-{os.urandom(6).hex()}.txt"
     place, folder = cluster.place, cluster.place.fresh_folder()
     (folder / "nonce").write_text(nonce)
@@ -48,8 +45,8 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     # numpy, before it answers: from then on, the number of threads does not change any more.
     pipeline = replace(cluster.config.pipeline, env={}, redacted_env={})
     config = replace(cluster.config, environ=given_thread_variables(cluster.config.environ), pipeline=pipeline)
-    question = Question(config, needs.modules, nonce=nonce)
-    answers = {worker: _answer(text) for worker, text in cluster.engine.ask(to_text(question), seconds).items()}
+    question = Question(config, tuple(modules), nonce=nonce)
+    answers = {worker: _answer(text) for worker, text in cluster.engine.ask(to_text(question), ANSWER_SECONDS).items()}
     found = {worker: answer for worker, answer in answers.items() if isinstance(answer, Answer)}
     unusable = {worker: [why] for worker, why in answers.items() if isinstance(why, str)}
     left_out = {worker: why for worker, why in unusable.items() if found and not why[0].startswith(_NOT_OURS)}
@@ -57,19 +54,19 @@ def preflight(cluster: Cluster, needs: Needs, seconds: float = ANSWER_SECONDS) -
     unusable = {worker: why for worker, why in unusable.items() if worker not in left_out}
     asked = len(answers) - len(left_out)
     try:
-        problems = [
+        found_problems = [
             *_together("{who} cannot be used: {what}", unusable, asked),
-            *_of_answers(found, needs.versions["nfrun"], asked),
-            *_of_resources(cluster, needs.nodes),
-            *needs.problems,
+            *_of_answers(found, versions["nfrun"], asked),
+            *_of_resources(cluster, nodes),
+            *problems,
         ]
     finally:
         with suppress(OSError):
             place.remove([nonce])
-    if problems:
-        raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *problems]))
+    if found_problems:
+        raise ClusterError("\n   ".join(["the cluster cannot run this pipeline:", *found_problems]))
     told = _together("{who} {is_} left out: {what}", left_out, len(answers))
-    return [*told, *_warnings(found, needs.versions, asked)]
+    return [*told, *_warnings(found, versions, asked)]
 
 
 def _answer(text: str) -> Answer | str:

@@ -22,11 +22,6 @@ class Slot:
     needs: Mapping[str, float]
     held: Held = ()
 
-    @property
-    def units(self) -> tuple[int, ...]:
-        """The numbers of the units of `gpu` that the attempt holds."""
-        return tuple(sorted(unit for unit, _ in self.held))
-
 
 class _Waiter:
     """An attempt that waits for a worker. `woken` is set when it has the `slot`, or shall look again."""

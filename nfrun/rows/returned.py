@@ -52,13 +52,14 @@ def computed_by_type(value: Any, rows: int, *, explode: bool = False) -> list[tu
     """
     if explode and isinstance(value, list | tuple):
         value = [_new_rows(each) for each in value]
-    groups: list[list[int]] = []
+    groups: dict[Hashable, list[int]] = {}
     if rows > 1 and _has_rows(value, rows):
         with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # `computed_rows` tells it
-            groups = rows_by_type(value, explode=explode)
-    if not groups:
+            for i, kind in enumerate(_kinds(value, explode) or ()):
+                groups.setdefault(kind, []).append(i)
+    if len(groups) < 2:
         return [([], computed_rows(value, rows, explode=explode))]
-    return [(group, computed_rows(only_rows(value, group), len(group), explode=explode)) for group in groups]
+    return [(group, computed_rows(only_rows(value, group), len(group), explode=explode)) for group in groups.values()]
 
 
 def computed_rows(value: Any, rows: int, *, explode: bool = False) -> Computed:
@@ -193,21 +194,6 @@ def _a(value: Any) -> str:
     """Return the name of the type of a value, with its article."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
-
-
-def rows_by_type(value: Any, *, explode: bool) -> list[list[int]]:
-    """Return the indices of the rows by the types of their values, in the order of the first row of each.
-
-    `value` is what a function returned for several rows. Empty if all rows have the same types, or if the function has
-    given Arrow's or numpy's types. Raises `ArrowException` for values that Arrow has no type for.
-    """
-    kinds = _kinds(value, explode)
-    if kinds is None or len(set(kinds)) < 2:
-        return []
-    groups: dict[Hashable, list[int]] = {}
-    for i, kind in enumerate(kinds):
-        groups.setdefault(kind, []).append(i)
-    return [*groups.values()]
 
 
 def only_rows(value: Any, rows: Sequence[int]) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nfrun import __version__
 from nfrun.cluster.base import Cluster, Engine, is_private
 from nfrun.cluster.code_archive import CodeFiles, find_code
-from nfrun.cluster.preflight import Needs, preflight
+from nfrun.cluster.preflight import preflight
 from nfrun.cluster.slots import most_slots
 from nfrun.cluster.wire import HostConfig, to_text
 from nfrun.code.fingerprint import FolderCode
@@ -122,7 +122,7 @@ def _ask_workers(
     """
     versions = {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
     told = _told_in_the_open(secret, [address, *(worker.address for worker in cluster.engine.workers())])
-    return preflight(cluster, Needs(tuple(modules), tuple(placed), versions, tuple(told)))
+    return preflight(cluster, modules, placed, versions, told)
 
 
 def _config(run: Run, placement: Placement, place: Place) -> HostConfig:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nfrun.cluster.base import Cluster, RemoteWorker
-from nfrun.cluster.preflight import Needs, preflight
+from nfrun.cluster.preflight import preflight
 from nfrun.cluster.wire import VERSION, Answer, Ended, HostConfig, Question, from_text, to_text
 from nfrun.core.errors import ClusterError
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -66,7 +66,7 @@ def ask(
     environ = {"TOKEN": "s3cret", "OMP_NUM_THREADS": "1"}
     config = HostConfig("r", "r", Pipeline("p.yaml", "/", "p", "", {}, environ, {}, {}), place.uri, environ=environ)
     try:
-        return preflight(Cluster(engine, config, place), Needs(modules, nodes, OURS, problems))
+        return preflight(Cluster(engine, config, place), modules, nodes, OURS, problems)
     finally:
         assert engine.questions[0].modules == modules
         assert "s3cret" not in to_text(engine.questions[0])
@@ -166,4 +166,4 @@ def test_what_only_a_worker_has_that_is_left_out_is_missing(place: Folder) -> No
     ]
     config = HostConfig("r", "r", Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {}), place.uri)
     with pytest.raises(ClusterError, match="node 'fit' takes 1 of 'gpu', and no worker says that it has any"):
-        preflight(Cluster(engine, config, place), Needs((), (node,), OURS))
+        preflight(Cluster(engine, config, place), (), (node,), OURS)

@@ -55,9 +55,7 @@ class ThreadExecutor:
         self._lock = threading.Condition()  # while `close` waits, notified when an attempt ends
         self._threads = 0
         self._idle = 0  # threads that wait for an attempt; below 0, as many attempts wait for a thread
-        self._stopped: set[tuple[str, int, int]] = (
-            set()
-        )  # attempts that were stopped while they ran: they may never end
+        self._stopped = set[tuple[str, int, int]]()  # attempts that were stopped while they ran: they may never end
         self._forks = len(_FORKS)
         self._closing = False
         self._closed = False
