@@ -136,7 +136,7 @@ class RemoteAttempts(OrderedAttempts):
 
     def _make_calls(self, order: CallOrder, open_map: OpenMap, cancel_token: CancelToken) -> Outcome:
         """Make calls on a worker. Their results are kept as soon as they come."""
-        outcome = self._make(order, cancel_token)
+        outcome = self._make_attempt(order, cancel_token)
         return replace(outcome, observation=None)  # of a worker that was lost, nobody knows which calls it has made
 
     def _keep_records(self, start: CallStarted, ended: Ended, outcome: Outcome) -> None:
@@ -162,14 +162,11 @@ class RemoteAttempts(OrderedAttempts):
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
-    def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        return self._make(order, cancel_token)
-
     def _sent(self, ref: OutputRef, spec: NodeSpec) -> OutputRef:
         return replace(self._store.stored(ref), path=None, files=None)
 
-    def _make(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        """Have a worker make the attempt, and return its outcome."""
+    def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+        """Have a worker make the attempt, or calls, and return the outcome."""
         spec, start = order.node, order.start
         needs = tuple([(name, spec.amounts[name]) for name in PER_WORKER[1:] if spec.amounts.get(name)])
         self.waiting.append((spec.id, needs))

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 
 from nfrun.cluster.code_archive import unpack
 from nfrun.cluster.folder_copies import NamedInCopy, packed_states
-from nfrun.cluster.wire import Ended, HostConfig, Message, RemoteOrder, Told
+from nfrun.cluster.wire import Ended, HostConfig, RemoteOrder, Told
 from nfrun.code.module_space import FolderModules
 from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError, NotStored
@@ -46,7 +46,7 @@ _CALL_END = 1 << 16  # bytes of the end of what a call of a mapped node prints
 _MOST_INLINE = 1 << 16  # bytes of results of a call that are sent through the cluster
 _CHUNK = 1 << 14  # bytes of a message: a scheduler keeps the last thousand
 _LINE_BYTES = 64  # what a logged line takes beside its text
-Send = Callable[[Message], None]
+Send = Callable[[Told], None]
 
 
 def start_workers(config: HostConfig) -> None:

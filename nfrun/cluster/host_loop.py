@@ -16,7 +16,7 @@ import nfrun
 from nfrun.cluster import frames
 from nfrun.cluster.frames import Frame, read_frame, write_frame
 from nfrun.cluster.host_attempts import HostRun, start_workers
-from nfrun.cluster.wire import Answer, Ended, HostConfig, Message, Question, RemoteOrder, WireError, from_text, to_text
+from nfrun.cluster.wire import Answer, Ended, HostConfig, Question, RemoteOrder, Told, WireError, from_text, to_text
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import nfrun_failure
 from nfrun.nodes.base import CancelToken
@@ -98,7 +98,7 @@ class HostLoop:
             text = f"{type(error).__name__}: {error}"
         self._write(Frame(frames.ANSWER, frame.name, text))
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: Told) -> None:
         self._write(Frame(frames.MESSAGE, message.token, to_text(message)))
 
     def _write(self, frame: Frame) -> None:

@@ -23,7 +23,6 @@ from nfrun.cluster.host_attempts import Room, SentLogs
 from nfrun.cluster.wire import (
     Answer,
     HostConfig,
-    Message,
     Question,
     Told,
     from_text,
@@ -285,10 +284,9 @@ def test_of_a_flood_of_prints_the_beginning_and_the_end_are_sent(shared: Trial, 
 # -- logs, without a host ----------------------------------------------------------------------------------------------
 
 
-def replayed(logs: Logs, messages: list[Message]) -> None:
+def replayed(logs: Logs, messages: list[Told]) -> None:
     """Carry out messages, as a run does."""
     for message in messages:
-        assert isinstance(message, Told)
         if message.what == "logged":
             for level, line in message.given:
                 logs.log("n", 1, level, line)
@@ -312,7 +310,7 @@ def test_what_was_sent_gives_the_log_files_and_lines_of_a_local_run(
     for name in lines:
         (tmp_path / name).mkdir()
         logs = Logs(lambda *line, name=name: lines[name].append(line), tmp_path / name)  # type: ignore[misc]
-        messages: list[Message] = []
+        messages: list[Told] = []
         target = logs if name == "local" else SentLogs(messages.append, "t", None, rooms, FEW)
         for start in range(0, len(text), 300):
             target.of("n", 1, "stdout").feed(text[start : start + 300])
@@ -332,15 +330,14 @@ def test_what_was_sent_gives_the_log_files_and_lines_of_a_local_run(
 
 
 def test_calls_of_a_mapped_node_share_the_room(tmp_path: Path) -> None:
-    sent: list[Message] = []
+    sent: list[Told] = []
     rooms: dict[str, Room] = {}
     for call in range(4):
         logs = SentLogs(sent.append, str(call), None, rooms, 100)
         logs.of("n", 1, "stdout").feed(b"x" * (KEEP_BYTES // 2))
         logs.end("n", 1)
-    told = [message for message in sent if isinstance(message, Told)]
-    assert sum(len(message.given[1]) for message in told if message.what == "printed") == KEEP_BYTES + 2 * 100
-    skipped = [message for message in told if message.what == "skipped"]
+    assert sum(len(message.given[1]) for message in sent if message.what == "printed") == KEEP_BYTES + 2 * 100
+    skipped = [message for message in sent if message.what == "skipped"]
     assert skipped == [Told(str(call), "skipped", ("stdout", KEEP_BYTES // 2 - 100)) for call in (2, 3)]
 
 

@@ -127,7 +127,7 @@ class ProcessWorkers(OrderedAttempts):
 
     def _make_calls(self, order: CallOrder, open_map: OpenMap, cancel_token: CancelToken) -> Outcome:
         """Make calls in a worker, which keeps their results."""
-        outcome = self._run_in_worker(order, cancel_token)
+        outcome = self._make_attempt(order, cancel_token)
         open_map.used(outcome.cpu, outcome.gil_wait)
         if outcome.observation is not None:
             open_map.note(outcome.observation)
@@ -138,9 +138,6 @@ class ProcessWorkers(OrderedAttempts):
         return replace(outcome, observation=None, made=made)
 
     # -- an attempt ------------------------------------------------------------------------------------------------
-
-    def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        return self._run_in_worker(order, cancel_token)
 
     def _registered(self, outcome: Outcome) -> Outcome:
         try:
@@ -155,7 +152,7 @@ class ProcessWorkers(OrderedAttempts):
             return replace(ref, path=None, files=self._store.files(ref))
         return replace(ref, path=str(self._store.file(ref)), files=None)
 
-    def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+    def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         units = unit_variables(order.start.granted, self._runner.environ)  # CUDA reads them once in a process
         variables = {**self._environ.get(order.node.id, NOTHING), **units}
         logs, watch = self._runner.logs, self._runner.watch
