@@ -116,7 +116,7 @@ def bench(options: BenchOptions, messages: Messages) -> int:
     measured_on = machine()
     try:
         for pipeline in pipelines:
-            _confirm(pipeline, options, messages)
+            _confirm(pipeline, options)
         found: list[Comparison] = []
         with (
             cancel_on_signals(_interrupt),
@@ -252,11 +252,8 @@ def _bundled(name: str) -> Path:
     raise FileNotFoundError(f"pipelines/bench/{name}.yaml is missing from this installation of nfrun")
 
 
-def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> None:
-    """Ask before a pipeline with side effects is run repeatedly, unless `--yes` is given.
-
-    Raises BenchStopped if the answer is not yes, or if there is no terminal to ask on.
-    """
+def _confirm(pipeline: Pipeline, options: BenchOptions) -> None:
+    """Raise BenchStopped for a pipeline with side effects, which would be run repeatedly, unless `--yes` is given."""
     specs = {**pipeline.nodes, **pipeline.last_nodes}
     nodes = [name for name, spec in specs.items() if kind_of(spec).runs.has_side_effects]
     if not nodes or options.yes:
@@ -265,11 +262,4 @@ def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> N
     times = f"{len(VARIANTS) * options.repeat} times"
     what = f"{pipeline.file} writes files, runs scripts or has other effects ({listed})"
     what += f", and this executes all of it {times}"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise BenchStopped(f"{what}; pass --yes if it may", EXIT_USAGE)
-    messages(f"{what}. Go on? [y/N] ", end="")
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # after Ctrl-D the cursor is still on the line of the question
-        messages("")
-    if answer.strip().lower() not in ("y", "yes"):
-        raise BenchStopped("nothing was run", EXIT_USAGE)
+    raise BenchStopped(f"{what}; pass --yes if it may", EXIT_USAGE)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from nfrun.core.errors import Diagnostic
@@ -14,7 +14,6 @@ from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.ci.github_report import (
     Annotation,
     GitHubReport,
-    HarmlessStream,
     Workspace,
     annotation_lines,
     diagnostic_annotations,
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages
 
 _MOST_BYTES = 1 << 20  # of the summary of a step, whatever wrote it
-
-
-def harmless_stream(stream: IO[str], *, as_json: bool = False) -> IO[str]:
-    """Return a stream to the same place, of which the runner takes no line for a command."""
-    return cast("IO[str]", HarmlessStream(stream, as_json=as_json))
 
 
 def github_report(run: Run, stream: IO[str], command: Callable[[], str]) -> Reporter:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
 from nfrun.engine.event_dispatch import Reporter
@@ -64,9 +64,11 @@ def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
     if not shown.quiet:
         yield _progress(shown, record, github)
     if github:  # what it prints of nodes and tables must not be taken for commands
-        from nfrun.cli.github import github_report, harmless_stream
+        from nfrun.cli.github import github_report
+        from nfrun.reports.ci.github_report import HarmlessStream
 
-        err, results = harmless_stream(err), harmless_stream(results, as_json=shown.json)
+        err = cast("IO[str]", HarmlessStream(err))
+        results = cast("IO[str]", HarmlessStream(results, as_json=shown.json))
     from nfrun.reports.table_preview import KnownPreviews
 
     kept = run.database.kept(PREVIEWS, run.started.pipeline)

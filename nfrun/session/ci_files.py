@@ -15,21 +15,20 @@ from xml.etree.ElementTree import Element, ElementTree
 from nfrun import __version__
 from nfrun.core.errors import UsageError
 from nfrun.engine.event_dispatch import Reporter
-from nfrun.history.work_dir import LOGS
+from nfrun.history.journal import RunHeader
 from nfrun.lookback.log_files import last_lines, log_line
 from nfrun.reports.ci.junit import JUnitFile, error_xml
+from nfrun.reports.run_record import RunRecord
 from nfrun.session.options import RunOptions
 from nfrun.session.report_files import check_report_files, write_report
-from nfrun.session.run import Run
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.system.std_streams import Messages
 
 _MOST_LINES = 100  # of a stream of a node that failed
 
 
-def junit_file(run: Run, path: Path) -> Reporter:
-    """Return the reporter of the option `--junit`."""
-    started, logs = run.started, run.folder / LOGS
+def junit_file(path: Path, record: RunRecord, started: RunHeader, logs: Path) -> Reporter:
+    """Return the reporter of the option `--junit` for a run with its first line of the journal and its logs."""
     at = datetime.fromtimestamp(started.at or 0, UTC).isoformat(timespec="seconds")
     params = {f"param.{name}": v if isinstance(v, str) else dumps(v) for name, v in (started.params or {}).items()}
 
@@ -50,7 +49,7 @@ def junit_file(run: Run, path: Path) -> Reporter:
     }
     of_run = {name: text for name, text in of_run.items() if text}
     name, write = f"of test cases ({path})", partial(_write_xml, path)
-    return JUnitFile(run.record, at, started.host, {**of_run, **params}, write, log_tail, name)
+    return JUnitFile(record, at, started.host, {**of_run, **params}, write, log_tail, name)
 
 
 def write_error_file(options: RunOptions, message: str, messages: Messages) -> None:

@@ -677,5 +677,5 @@ class BenchOptions(Options):
         help="How often each variant is run.",
     )
     json: bool = json_option()
-    yes: bool = flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
+    yes: bool = flag("-y", "--yes", help="Run a pipeline, too, that writes or runs scripts.")
     color: str = color_option()

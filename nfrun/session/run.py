@@ -331,6 +331,14 @@ class Run:
 
     def _reporters(self, build_reporters: BuildReporters) -> Iterator[Reporter]:
         yield self.record
+        if self.events is not None:
+            from nfrun.reports.line_reporter import EventsFile
+
+            yield EventsFile(self.events)
+        if self.shown.junit is not None:
+            from nfrun.session.ci_files import junit_file
+
+            yield junit_file(self.shown.junit, self.record, self.started, self.folder / LOGS)
         yield from build_reporters(self)
         yield NodeStatsReporter(self.database.kept(TIMINGS, self.started.pipeline)[1], self.recorded, self.executors)
         if self._report is not None:

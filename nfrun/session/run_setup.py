@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +20,7 @@ from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.plan import SCHEDULES, Plan
 from nfrun.core.values import replace
 from nfrun.engine.attempt_context import Importer
-from nfrun.engine.event_dispatch import Reporter, tell_stopped
+from nfrun.engine.event_dispatch import tell_stopped
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import CLUSTERS
 from nfrun.engine.placement import place_nodes
@@ -184,22 +183,8 @@ def carry_out(run: Run, build_reporters: BuildReporters, around: Around, *, in_p
         run.plan = _plan_of_run(run, cache)
         placement = _placement(run, cache)
         with _on_cluster(run, placement) as cluster:
-            reporters = partial(_reporters, build_reporters)
-            run.go(reporters, around, _importer(run, modules), cache, placement, cluster, in_program=in_program)
+            run.go(build_reporters, around, _importer(run, modules), cache, placement, cluster, in_program=in_program)
     write_files()
-
-
-def _reporters(build_reporters: BuildReporters, run: Run) -> Iterator[Reporter]:
-    """Yield the reporters that write files while the run is under way, and then those of the caller."""
-    if run.events is not None:
-        from nfrun.reports.line_reporter import EventsFile
-
-        yield EventsFile(run.events)
-    if run.shown.junit is not None:
-        from nfrun.session.ci_files import junit_file
-
-        yield junit_file(run, run.shown.junit)
-    yield from build_reporters(run)
 
 
 def _files_of_record(run: Run) -> Callable[[], object]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import forked
-import pexpect
 import pytest
 from conftest import Here, without_time
 
@@ -225,41 +224,6 @@ def test_a_pipeline_with_side_effects_needs_yes(folder: Folder) -> None:
     assert done.returncode == 0, done.stderr
     assert (folder.path / "c").read_text() == "\n" * 3
     assert folder.left() == ["b.csv", "c"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [
-        *(("n", 2), ("", 2), ("y", 0), ("\x04", 2), ("\x03", 130)),
-        pytest.param("YES", 0, marks=pytest.mark.slow),
-    ],
-)
-def test_on_a_terminal_bench_asks_about_side_effects(folder: Folder, answer: str, code: int) -> None:
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "nfrun", "bench", "effects.yaml", "--repeat", "1"],
-        cwd=str(folder.path),
-        env=folder.env,
-        encoding="utf-8",
-        timeout=60,
-        dimensions=(50, 200),
-    )
-    child.expect_exact(
-        "effects.yaml writes files, runs scripts or has other effects ('b', 'c'), and this executes all of it 3 times. "
-        "Go on? [y/N] "
-    )
-    if answer < " " and answer:
-        child.send(answer)
-    else:
-        child.sendline(answer)
-    child.expect(pexpect.EOF)
-    child.close()
-    assert (child.exitstatus, child.signalstatus) == (code, None)
-    assert folder.left() == ([] if code else ["b.csv", "c"])
-    assert {0: "results identical", 2: "nfrun: nothing was run", 130: "nfrun: interrupted"}[code] in child.before
-    assert "Traceback" not in child.before
-    if answer == "\x04":
-        assert child.before.endswith("\r\nnfrun: nothing was run\r\n")
 
 
 def test_a_failure_is_reported_once(folder: Folder) -> None:

@@ -6,13 +6,13 @@ import atexit
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import UsageError
-from nfrun.core.pipeline import NOTHING, TABLE, Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.built_document import BuiltPipeline, input_name, node_part
@@ -64,29 +64,20 @@ def run_node(
     __tracebackhide__ = True  # pytest shows the line of the test
     with errors_for_programs():
         pipeline = NodePipeline(file, id, inputs, with_)
-    keeps_files = any(pipeline.node.type_of(name) != TABLE for name in pipeline.node.outputs)
     folder = Path(work) if work is not None else Path(tempfile.mkdtemp(prefix="nfrun-"))
+    if work is None:
+        atexit.register(partial(shutil.rmtree, folder, ignore_errors=True))
     given = {input_name(pipeline.node.id, name): value for name, value in inputs.items()}
-    result = None
     try:
         result = pipeline.run(
             params=params, inputs=given, profile=profile, work=folder, executor="thread", until=id, fresh=True
         )
-        _print_logs(result, id)
-        return outputs_of(result.check(), pipeline.node, id)
     except UsageError as error:
         if error.option != "until":
             raise
         raise UsageError(str(error).replace("until: ", "id: ", 1), "id") from None
-    finally:
-        is_read_later = keeps_files or (
-            result is not None and result.status != "ok"
-        )  # files, or rows that failed checks
-        remove = partial(shutil.rmtree, folder, ignore_errors=True)
-        if work is None and is_read_later:
-            atexit.register(remove)
-        elif work is None:
-            remove()  # tables are mapped, so they outlive the names of their files
+    _print_logs(result, id)
+    return outputs_of(result.check(), pipeline.node, id)
 
 
 def _print_logs(result: Result, id: str) -> None:
@@ -109,10 +100,8 @@ def _node(pipeline: Pipeline, id: str) -> NodeSpec:
     name = id if id in pipeline.nodes else id.partition("@")[0]
     node = pipeline.nodes.get(name)
     if node is None:
-        guess = closest_match(name, pipeline.nodes)
-        hint = f"did you mean '{guess}'?" if guess else f"the nodes are {shortened([*pipeline.nodes], _MOST_LISTED)}"
         inside = " (of a sub-pipeline, name its own file)" if "/" in id else ""
-        raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {hint}", "id")
+        raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {_hint(name, pipeline.nodes)}", "id")
     if node.axes and name == id:
         what = f"'{id}' has the {'axis' if len(node.axes) == 1 else 'axes'} {', '.join(node.axes)}"
         raise UsageError(f"{what}: name one cell of it, as in '{id}{'@…' * len(node.axes)}'", "id")
@@ -124,9 +113,7 @@ def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:
     names = [item.name for item in node.inputs]
     for name in given:
         if name not in names:
-            guess = closest_match(str(name), names)
-            hint = f"did you mean '{guess}'?" if guess else f"its inputs are {', '.join(names) or 'none'}"
-            raise UsageError(f"'{node.id}' has no input {name!r}; {hint}", "inputs")
+            raise UsageError(f"'{node.id}' has no input {name!r}; {_hint(name, names)}", "inputs")
     if lacking := [item.name for item in node.inputs if item.name not in given and not item.optional]:
         raise UsageError(f"'{node.id}' also reads {shortened(lacking, _MOST_LISTED)}", "inputs")
     if dicts := [item.name for item in node.inputs if _is_dict(item) and item.name in given]:
@@ -139,9 +126,12 @@ def _check_values(node: NodeSpec, with_: Mapping[str, Any]) -> None:
     """Raise UsageError for a value that the node does not have. Of a function, the reader checks what it takes."""
     for name in with_ if not kind_of(node).runs.calls_code else ():
         if name not in node.with_:
-            guess = closest_match(str(name), node.with_)
-            hint = f"did you mean '{guess}'?" if guess else f"its values are {', '.join(node.with_) or 'none'}"
-            raise UsageError(f"'{node.id}' has no value {name!r}; {hint}", "with_")
+            raise UsageError(f"'{node.id}' has no value {name!r}; {_hint(name, node.with_)}", "with_")
+
+
+def _hint(name: object, known: Iterable[str]) -> str:
+    guess = closest_match(str(name), known)
+    return f"did you mean '{guess}'?" if guess else f"there is {shortened([*known], _MOST_LISTED) or 'none'}"
 
 
 def _is_dict(item: Input) -> bool:
