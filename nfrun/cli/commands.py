@@ -365,12 +365,10 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
     command, kind, _ = found
     options = kind(**given)
     as_json, github = getattr(getattr(options, "shown", options), "json", False), tells_github(options, os.environ)
-    wait, also = None, None
-    if isinstance(options, RunOptions):
-        wait = options.where.wait
-        if options.shown.junit is not None:
-            from nfrun.session.ci_files import write_error_file
+    also = None
+    if isinstance(options, RunOptions) and options.shown.junit is not None:
+        from nfrun.session.ci_files import write_error_file
 
-            also = partial(write_error_file, options)
-    with report_errors(as_json=as_json, wait=wait, github=github, also=also) as messages:
+        also = partial(write_error_file, options)
+    with report_errors(as_json=as_json, github=github, also=also) as messages:
         return command(options, messages)

@@ -51,14 +51,12 @@ EXIT_CODES = {
 
 
 @contextmanager
-def report_errors(
-    *, as_json: bool = False, wait: float | None = None, github: bool = False, also: OnError | None = None
-) -> Iterator[Messages]:
+def report_errors(*, as_json: bool = False, github: bool = False, also: OnError | None = None) -> Iterator[Messages]:
     """Turn every exception in the `with` block into a message on stderr and SystemExit, except UsageError.
 
-    With `as_json`, also prints a JSON document on stdout. `wait` is the value of `--wait`, None where there is no such
-    option. With `github`, GitHub's runner is told, too, and so is `also`. Yields the messages of the command: set their
-    redactor as soon as the secrets are known. On success, flushes stdout.
+    With `as_json`, also prints a JSON document on stdout. With `github`, GitHub's runner is told, too, and so is
+    `also`. Yields the messages of the command: set their redactor as soon as the secrets are known. On success, flushes
+    stdout.
     """
     messages = Messages()
 
@@ -92,7 +90,7 @@ def report_errors(
         discard_stdout()  # its reader has exited, as with `| head`: no error, so no message
         raise SystemExit(EXIT_CLOSED_PIPE) from None
     except WorkDirLocked as error:
-        leave(EXIT_LOCKED, f"nfrun: {error}\n   {_to_wait(wait)}")
+        leave(EXIT_LOCKED, f"nfrun: {error}\n   run --wait waits until it has ended; --work DIR keeps runs elsewhere")
     except (NotRecorded, SelectionError) as error:
         leave(EXIT_USAGE, f"nfrun: {error}")
     except (ClusterError, HandoffError) as error:
@@ -108,14 +106,6 @@ def report_errors(
         leave(EXIT_INTERRUPTED, "nfrun: interrupted")
     except Exception as error:
         leave(EXIT_CODES[cause_of(error)], f"nfrun: {_out_of_memory(error) or _bug(error)}")
-
-
-def _to_wait(wait: float | None) -> str:
-    """Return what to do about a locked work folder. `wait` is the value of `--wait`, None without that option."""
-    if wait is None:
-        return "wait until it has ended"
-    how = "--wait without a duration" if wait else "--wait"
-    return f"{how} waits until it has ended; --work DIR keeps runs elsewhere"
 
 
 def _out_of_memory(error: Exception) -> str:

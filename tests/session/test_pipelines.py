@@ -138,7 +138,7 @@ def test_cells_that_collect_failed_rows_are_gathered_without_and_with_their_name
     ("arguments", "error", "text"),
     [
         (("scor",), nfrun.NotRecorded, "'scor' has no cells; did you mean 'score'?"),
-        (("clean",), nfrun.NotRecorded, "'clean' has no cells; nodes with cells: score"),
+        (("clean",), nfrun.NotRecorded, "'clean' has no cells; there is score"),
         (("score", "list"), nfrun.UsageError, "form: 'list' is neither 'concat' nor 'dict'"),
         (("score.x",), nfrun.NotRecorded, "no cell of 'score.x' has an output in run 1"),
     ],

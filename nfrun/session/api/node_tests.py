@@ -6,20 +6,20 @@ import atexit
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import NOTHING, Input, NodeSpec, Pipeline
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import ellipsize, shortened
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.built_document import BuiltPipeline, input_name, node_part
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.session.api.errors import errors_for_programs
 from nfrun.session.api.pipelines import LoadedPipeline, PathLike
-from nfrun.session.api.results import Result
+from nfrun.session.api.results import Result, hint_of
 
 _MOST_LISTED = 8
 
@@ -101,7 +101,7 @@ def _node(pipeline: Pipeline, id: str) -> NodeSpec:
     node = pipeline.nodes.get(name)
     if node is None:
         inside = " (of a sub-pipeline, name its own file)" if "/" in id else ""
-        raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {_hint(name, pipeline.nodes)}", "id")
+        raise UsageError(f"there is no node '{ellipsize(id)}'{inside}; {hint_of(name, pipeline.nodes)}", "id")
     if node.axes and name == id:
         what = f"'{id}' has the {'axis' if len(node.axes) == 1 else 'axes'} {', '.join(node.axes)}"
         raise UsageError(f"{what}: name one cell of it, as in '{id}{'@…' * len(node.axes)}'", "id")
@@ -113,7 +113,7 @@ def _check_given(node: NodeSpec, given: Mapping[str, Any]) -> None:
     names = [item.name for item in node.inputs]
     for name in given:
         if name not in names:
-            raise UsageError(f"'{node.id}' has no input {name!r}; {_hint(name, names)}", "inputs")
+            raise UsageError(f"'{node.id}' has no input {name!r}; {hint_of(name, names)}", "inputs")
     if lacking := [item.name for item in node.inputs if item.name not in given and not item.optional]:
         raise UsageError(f"'{node.id}' also reads {shortened(lacking, _MOST_LISTED)}", "inputs")
     if dicts := [item.name for item in node.inputs if _is_dict(item) and item.name in given]:
@@ -126,12 +126,7 @@ def _check_values(node: NodeSpec, with_: Mapping[str, Any]) -> None:
     """Raise UsageError for a value that the node does not have. Of a function, the reader checks what it takes."""
     for name in with_ if not kind_of(node).runs.calls_code else ():
         if name not in node.with_:
-            raise UsageError(f"'{node.id}' has no value {name!r}; {_hint(name, node.with_)}", "with_")
-
-
-def _hint(name: object, known: Iterable[str]) -> str:
-    guess = closest_match(str(name), known)
-    return f"did you mean '{guess}'?" if guess else f"there is {shortened([*known], _MOST_LISTED) or 'none'}"
+            raise UsageError(f"'{node.id}' has no value {name!r}; {hint_of(name, node.with_)}", "with_")
 
 
 def _is_dict(item: Input) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from html import escape
@@ -215,10 +215,7 @@ class Result(Mapping[str, Any]):
         name = node if node in self._matrices else next(named, node)
         output, cells = node.removeprefix(name).removeprefix("."), self._matrices.get(name)
         if not cells:
-            guess = closest_match(name, self._matrices)
-            some = shortened([*self._matrices], _MOST_LISTED) or "none"
-            some = f"nodes with cells: {some}"
-            raise NotRecorded(f"'{ellipsize(name)}' has no cells; {f'did you mean {guess!r}?' if guess else some}")
+            raise NotRecorded(f"'{ellipsize(name)}' has no cells; {hint_of(name, self._matrices)}")
         outputs = {cell.outputs for cell in cells}
         if not output and any(len(names) > 1 and "" not in names for names in outputs):
             raise NotRecorded(f"'{name}' has several outputs: name one, as in '{name}.{next(iter(outputs))[0]}'")
@@ -310,8 +307,7 @@ class _Nodes(dict[str, NodeResult]):
     """The nodes of a run by their ids."""
 
     def __missing__(self, name: str) -> NodeResult:
-        guess = closest_match(str(name), [*self])
-        raise NotRecorded(f"there is no node {name!r}{f'; did you mean {guess!r}?' if guess else ''}")
+        raise NotRecorded(f"there is no node {name!r}; {hint_of(name, self)}")
 
     def __repr__(self) -> str:
         return f"{{{', '.join(f'{name!r}: {node.status}' for name, node in self.items())}}}"
@@ -320,6 +316,12 @@ class _Nodes(dict[str, NodeResult]):
 def _output(cell: NodeSpec, name: str) -> OutputId:
     """Return the id of an output of a cell; without a name of its only one."""
     return OutputId(cell.id, name or (cell.outputs[0] if cell.outputs else ""))
+
+
+def hint_of(name: object, known: Iterable[str]) -> str:
+    """Return what may be meant by a name that is not known."""
+    guess = closest_match(str(name), known)
+    return f"did you mean '{guess}'?" if guess else f"there is {shortened([*known], _MOST_LISTED) or 'none'}"
 
 
 def as_html(text: str) -> str:
