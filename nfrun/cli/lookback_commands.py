@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, print_json
+from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json
 from nfrun.core.errors import UsageError
 from nfrun.core.values import KW_ONLY, MISSING
 from nfrun.session.options import (
@@ -379,6 +379,7 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 def report(options: ReportOptions, messages: Messages) -> int:
     """Write the page of a run, or its trace, and print the name of its file."""
     from nfrun.lookback.page.html_page import page_name
+    from nfrun.lookback.page.recorded_trace import recorded_trace
     from nfrun.session.report_files import check_report_file, write_report
     from nfrun.system.atomic_files import name_errors
 
@@ -391,7 +392,7 @@ def report(options: ReportOptions, messages: Messages) -> int:
         if options.pipeline is not None:
             taken[options.pipeline.resolve()] = "the pipeline file"
         check_report_file(file, "trace" if is_trace else "report", "-o", taken)
-    page = (_trace(run) if is_trace else _page(work, run, messages)).encode()
+    page = (recorded_trace(run, _redactor(run)) if is_trace else _page(work, run, messages)).encode()
     if file == _STDOUT:
         stdout_for_text().write(page)
         return EXIT_OK
@@ -409,12 +410,6 @@ def _page(work: WorkDir, run: ListedRun, messages: Messages) -> str:
     if hidden := document["run"].get("hidden"):
         messages.warn(hidden)
     return render_page(document)
-
-
-def _trace(run: ListedRun) -> str:
-    from nfrun.lookback.page.recorded_trace import recorded_trace
-
-    return recorded_trace(run, _redactor(run))
 
 
 def open_table(options: OpenOptions, messages: Messages) -> int:
@@ -452,7 +447,8 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         path, printer = tables.path(output), printer_on(sys.stdout, options.color)
         print_preview(printer, output, preview, None if path is None else str(path), _redactor(run), wide=options.wide)
         return EXIT_OK
-    return _write(table if options.rows is None else table.slice(0, options.rows), options, messages)
+    _write(table if options.rows is None else table.slice(0, options.rows), options)
+    return EXIT_OK
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -464,8 +460,8 @@ def _copy(source: Path, target: Path) -> None:
     (copy_folder if source.is_dir() else copy_file)(source, target)
 
 
-def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
-    """Write a table in the format that the options ask for."""
+def _write(table: Any, options: OpenOptions) -> None:
+    """Write a table in the format that the options ask for. Raises UsageError if the format cannot have it."""
     from nfrun.tables.file_io import write_stream, write_table
     from nfrun.tables.formats import FormatError
 
@@ -475,9 +471,7 @@ def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
         else:
             write_stream(table, options.format, stdout_for_text())
     except FormatError as error:
-        messages(f"nfrun: {error}")
-        return EXIT_USAGE
-    return EXIT_OK
+        raise UsageError(str(error), "--format" if options.file is None else "-o") from None
 
 
 def shell(options: ShellOptions, messages: Messages) -> int:

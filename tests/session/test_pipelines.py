@@ -331,7 +331,6 @@ WRONG = {
     "no path": ({"inputs": {"orders": ""}}, nfrun.UsageError, "inputs: the input 'orders' has no file"),
     "no list": ({"only": 5}, nfrun.UsageError, "only: 5 is neither a selector nor a list of them"),
     "an empty list": ({"only": []}, nfrun.UsageError, "only: it selects no node: leave it out, or name nodes"),
-    "no file": ({"inputs": {"orders": "no.csv"}}, nfrun.UsageError, "inputs: 'orders': there is no file 'no.csv'"),
     "only": (
         {"only": "claen"},
         nfrun.UsageError,

@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ class GivenInputs:
         self._work: WorkDir | None = None
         for name, value in inputs.items():
             if isinstance(value, str | os.PathLike):
-                self.paths[name] = _path(name, os.fspath(value))
+                self.paths[name] = os.fspath(value)
                 continue
             self._work = self._work or WorkDir.of_pipeline(read(), work)
             table = _table(name, value)
@@ -65,13 +64,6 @@ class GivenInputs:
         """Remove tables of earlier runs if all take more than the budget, None for the default."""
         if self._work is not None:
             remove_old_inputs(self._work, self._tables, budget)
-
-
-def _path(name: str, path: str) -> str:
-    """Return the path or URI of an input. Raises UsageError if it is a path of one file that is not there."""
-    if path and "://" not in path and not has_magic(path) and not os.path.lexists(path):
-        raise UsageError(f"'{name}': there is no file '{path}'", "--input")
-    return path
 
 
 def _table(name: str, value: Any) -> Any:
