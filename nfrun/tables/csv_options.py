@@ -101,21 +101,14 @@ def _wrong_character(name: str, value: Any) -> tuple[str, str] | None:
     return f"'{name}' must be one ASCII character", f"for example {_EXAMPLES[name]}"
 
 
-# Pairs that cannot be the same, and the value that the second has without one.
-_DIFFERENT = (
-    *(("delimiter", other) for other in ("quote", "escape", "comment", "decimal")),
-    *(("quote", other) for other in ("escape", "comment", "decimal")),
-    *(("decimal", other) for other in ("thousands", "escape")),
-)
-
-
 def _same_character(name: str, value: str, options: Mapping[str, Any], ending: str) -> tuple[str, str] | None:
     usual = {"delimiter": "\t" if ending == ".tsv" else ",", "quote": '"', "decimal": ".", **options}
-    for pair in _DIFFERENT:
-        if name not in pair or not value or (pair == ("delimiter", "decimal") and "delimiter" in options):
-            continue  # numbers may be quoted
-        other = pair[1 - pair.index(name)]
-        if usual.get(other) == value and (other not in options or pair[1] == name):
+    in_quotes = {"thousands"} | ({"decimal"} if "delimiter" in options else set())  # where numbers may be quoted
+    order = list(_EXAMPLES)
+    for other in order:
+        may_be_same = "delimiter" in (name, other) and not in_quotes.isdisjoint((name, other))
+        is_told_there = other in options and order.index(other) > order.index(name)
+        if value and other != name and usual.get(other) == value and not may_be_same and not is_told_there:
             hint = f"say which: {_EXAMPLES[other]}" if other not in options else "remove one, or say another"
             return f"'{name}' and '{other}' are both {value!r}", hint
     return None
