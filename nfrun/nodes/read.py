@@ -119,7 +119,7 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
     try:
         if node.types:
             wrong = wrong_file(node, lookup.folder)
-            if wrong is not None and ((lookup.folder / source).exists() or not may_appear(source)):
+            if wrong is not None and ((lookup.folder / source).exists() or has_magic(source) or not may_appear(source)):
                 yield Problem(("read",), *wrong)
             return
         resolve_files(node.body, lookup.folder)
