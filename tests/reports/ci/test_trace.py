@@ -16,7 +16,7 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.values import replace
 from nfrun.history.database import Database
-from nfrun.history.journal import RecordedNode
+from nfrun.history.journal import FailedAttempt, NodeTimes, RecordedNode
 from nfrun.history.run_plan import Circumstances, write_run_plan
 from nfrun.lookback.page.recorded_trace import recorded_trace
 from nfrun.lookback.run_reference import find_run
@@ -27,17 +27,24 @@ Node = RecordedNode
 
 
 def ok(node: str, times: tuple[int, ...], duration: float, rows: int = 10, **more: Any) -> RecordedNode:
-    found = {"started": times[0] / 1e6, "attempts": 1, "times": times, **more}
+    found = {"started": times[0] / 1e6, "attempts": 1, "times": NodeTimes(*(time / 1e6 for time in times)), **more}
     return finished(node, outputs=(output(node, rows, bytes=80),), duration=duration, **found)
 
 
 def failed(node: str, times: tuple[int, ...], duration: float, failure: Failure, **more: Any) -> RecordedNode:
     return RecordedNode(
-        node, "failed", failure=failure, attempts=1, started=times[0] / 1e6, duration=duration, times=times, **more
+        node,
+        "failed",
+        failure=failure,
+        attempts=1,
+        started=times[0] / 1e6,
+        duration=duration,
+        times=NodeTimes(*(time / 1e6 for time in times)),
+        **more,
     )
 
 
-RETRIED = ((1_050_000, 1_250_000, 500_000, 30_000, LOST.error),)
+RETRIED = (FailedAttempt(1.05, 1.25, 0.5, 0.03, LOST.error),)
 NODES: list[Node] = [
     finished("old", reused=True, started=0.01, outputs=(output("old"),)),
     ok("orders", (20_000, 1_020_000, 0, 0, 50_000), 0.9),
@@ -46,7 +53,7 @@ NODES: list[Node] = [
     RecordedNode("after", "skipped", because="fit@rf"),
     failed("checked", (2_000_000, 2_100_000, 0), 0.1, BROKEN),
     failed("may_fail", (2_100_000, 2_200_000, 0), 0.1, ODD, tolerated=True),
-    ok("fit@lr", (1_750_000, 2_500_000, 0), 0.7, 1, started=1.05, attempts=2, failed=RETRIED),
+    ok("fit@lr", (1_750_000, 2_500_000, 0), 0.7, 1, started=1.05, attempts=2, earlier=RETRIED),
     RecordedNode("late", "cancelled"),
     failed("notify", (2_600_000, 2_700_000, 0), 0.1, LOST),
 ]
