@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nfrun.core.errors import NotRecorded
-from nfrun.core.text import closest_match, ellipsize, file_stem, shortened
+from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.database import read_journal
 from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
-from nfrun.history.work_dir import LOGS
 from nfrun.lookback.run_reference import KILLED, RUNNING, ListedRun
 from nfrun.reports.format_units import format_count
-from nfrun.system.logs.node_logs import logs_in
 
 _RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
 _MAX_LISTED = 6
@@ -85,12 +83,7 @@ def _no_such_node(run: ListedRun, node: str) -> str:
         hint = f"did you mean --run {node}?"
     what = f"the node '{ellipsize(node)}'"
     if run.status == KILLED:
-        began = (
-            "it was under way"
-            if file_stem(node) in logs_in(run.folder / LOGS)
-            else "it was under way, or had not begun"
-        )
-        return f"{what} had not ended when run {run.number} was killed: {began} ({hint})"
+        return f"{what} had not ended when run {run.number} was killed: it was under way, or had not begun ({hint})"
     return f"{what}{' has not ended' if run.status == RUNNING else ' is not recorded'} in run {run.number}: {hint}"
 
 

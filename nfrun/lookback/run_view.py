@@ -64,8 +64,7 @@ def changed_params(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 
 def runs_text(rows: list[RunRow], look: Look, *, more: bool = False) -> Iterator[str]:
     """Yield the lines of the list. `more`: there are older runs, which are left out."""
-    names = _names(row.run for row in rows)
-    several = len(names) > 1
+    several = len({row.run.pipeline for row in rows}) > 1
     headings = ["run", "when", "status", *_COUNTED, "time", "pipeline", "parameters"]
     cells = [
         [
@@ -74,7 +73,7 @@ def runs_text(rows: list[RunRow], look: Look, *, more: bool = False) -> Iterator
             row.run.status,
             *_counts(row.run),
             duration_text(row.run),
-            names[row.run.pipeline],
+            row.run.file + (f" ({row.run.pipeline[-6:]})" if row.run.pipeline != row.run.file else ""),
             params_text(row.changed),
         ]
         for row in rows
@@ -108,13 +107,6 @@ def run_json(run: ListedRun) -> dict[str, Any]:
         "params": dict(run.header.params),
         "inputs": dict(run.header.inputs),
     }
-
-
-def _names(runs: Iterable[ListedRun]) -> dict[str, str]:
-    """Return what the pipelines are called in the list: by the file, with a checksum of its folder if two share it."""
-    files = {run.pipeline: run.file for run in runs}
-    shared = [pipeline for pipeline, file in files.items() if list(files.values()).count(file) > 1 and pipeline != file]
-    return {**files, **{pipeline: f"{files[pipeline]} ({pipeline[-6:]})" for pipeline in shared}}
 
 
 def duration_text(run: ListedRun) -> str:

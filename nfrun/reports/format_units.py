@@ -38,13 +38,10 @@ def format_progress(node: NodeRecord, now: float) -> str:
     return f"{int(100 * done / total)} %  {format_amount(done)}/{format_amount(total)}"
 
 
-def format_rows(done: float, counts: MapCounts, seconds: float, before: float | None = None) -> str:
-    """Format the progress of a mapped node: `412/648 rows, 31/s, 8 s left (200 reused, 2 failed)`.
-
-    In the last `seconds` the rows from `before` on were done; by default all that have no result of an earlier run.
-    """
+def format_rows(done: float, counts: MapCounts, seconds: float) -> str:
+    """Format the progress of a mapped node: `412/648 rows, 31/s, 8 s left (200 reused, 2 failed)`."""
     parts = [f"{format_amount(done)}/{format_amount(counts.rows)} rows"]
-    more = done - (counts.reused if before is None else before)
+    more = done - counts.reused
     if more > 0 and seconds > 0:
         rate = more / seconds
         parts.append(f"{format_amount(round(rate) if rate >= 10 else float(f'{rate:.2g}'))}/s")

@@ -5,7 +5,7 @@ They show the cells of a matrix as one, by the functions at the end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from nfrun.core.contracts import CheckResult
@@ -334,6 +334,11 @@ class RunRecord:
     def critical_path(self) -> tuple[list[str], float]:
         """Return the node names of the path with the longest duration, and its seconds."""
         return longest_path(self.plan, {name: node.duration for name, node in self.nodes.items()})
+
+    def path_text(self, separator: str, shown: Callable[[str], str] = str) -> str:
+        """Return the nodes of the critical path that ran, each `shown(name)`, without the middle of a long path."""
+        path = [shown(name) for name in self.critical_path()[0] if self.nodes[name].ran]
+        return separator.join([*path[:4], "…", *path[-3:]] if len(path) > 8 else path)
 
     def stages(self) -> list[StageRecord]:
         """Return the record of every stage, in order."""

@@ -132,14 +132,12 @@ class Summary(NoEvents):
             kept, budget = map(format_size, found)
             what = f"kept tables take {kept}, more than the budget of {budget}"
             err.print_line(f"{what}: outputs of the last runs and of 'cache: true' nodes are not removed", "dim")
-        path, longest = record.critical_path()
-        path = [name for name in path if record.nodes[name].ran]
+        path = record.path_text(" -> ")
         if not path:
             return
         wall = record.end.at if record.end else record.at
-        shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
-        if len(path) > 1:
-            err.print_line(f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
+        if " -> " in path:
+            err.print_line(f"critical path {format_seconds(record.critical_path()[1])}: {path}")
         if wall > 0 and record.end and record.end.status == "ok":
             if told := self._speed(wall, cpu):
                 err.print_line(told, "bold")

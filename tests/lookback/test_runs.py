@@ -80,12 +80,12 @@ def test_pipelines_in_one_folder_are_told_apart(here: Here, tmp_path: Path, kept
     kept.add(4, pipeline=f"q.yaml {'ab' * 16}", params={"day": 4})
     kept.add(5, pipeline=f"a name.yaml {'ab' * 16}", params={"day": 5})
     assert [line[60:] for line in lines(here, tmp_path)] == [
-        "pipeline         parameters",
-        "a name.yaml      day=5",
-        "q.yaml (ababab)  day=4",
+        "pipeline              parameters",
+        "a name.yaml (ababab)  day=5",
+        "q.yaml (ababab)       day=4",
         "p.yaml",
-        "q.yaml           day=2",
-        "p.yaml           day=1",
+        "q.yaml                day=2",
+        "p.yaml                day=1",
     ]
     assert [line.split()[0] for line in lines(here, tmp_path, "--pipeline", "q.yaml")] == ["run", "2"]
 

@@ -42,7 +42,7 @@ def test_rows_done_the_rate_and_the_time_left(done: float, counts: MapCounts, se
     assert format_rows(done, counts, seconds) == text
 
 
-def test_plain_lines_show_rows_every_ten_seconds_with_the_rate_since_the_last_line() -> None:
+def test_plain_lines_show_rows_every_ten_seconds_with_their_rate() -> None:
     now, out = 0.0, io.StringIO()
     found = record()
     report = PlainLines(found, out, clock=lambda: 100.0 + now)
@@ -57,8 +57,8 @@ def test_plain_lines_show_rows_every_ten_seconds_with_the_rate_since_the_last_li
     report.event(end)
     report.close()
     assert out.getvalue().splitlines() == [
-        "   10.000 s  embed 300/648 rows, 10/s, 34.8 s left (200 reused, 2 failed)",
-        "   20.000 s  embed 500/648 rows, 20/s, 7.40 s left (200 reused, 2 failed)",
+        "   10.000 s  embed: 300/648 rows, 10/s, 34.8 s left (200 reused, 2 failed)",
+        "   20.000 s  embed: 500/648 rows, 15/s, 9.87 s left (200 reused, 2 failed)",
         "   22.000 s  embed finished in 22.0 s (200 reused, 2 failed)",
     ]
 

@@ -954,13 +954,13 @@ def test_plain_lines_show_progress_every_ten_seconds() -> None:
         NodeFinished(42.0, "b", 1),
     )
     assert lines == [
-        "   10.000 s  a is at 2,000 of 1,000,000, 0 %, 250 per second, about 1 h 6 m left",
-        "   20.000 s  a is at 502,000 of 1,000,000, 50 %, 50,000 per second, about 9.96 s left",
-        "   20.000 s  b is at 0.5, 0.0278 per second",
-        "   30.000 s  a is at 1,000,000 of 1,000,000, 100 %, 49,800 per second",
-        "   30.000 s  b is at 0.5",
-        "   40.000 s  b is at 0.5",
-        "   40.000 s  a is at 50 of 100, 50 %, 10 per second, about 5.00 s left",
+        "   10.000 s  a: 0 %  2,000/1,000,000",
+        "   20.000 s  a: 50 %  502,000/1,000,000",
+        "   20.000 s  b: 0.5",
+        "   30.000 s  a: 100 %  1,000,000/1,000,000",
+        "   30.000 s  b: 0.5",
+        "   40.000 s  b: 0.5",
+        "   40.000 s  a: 50 %  50/100",
     ]
 
 
@@ -974,7 +974,7 @@ def test_plain_lines_name_nodes_that_run_on_in_silence_every_minute() -> None:
         NodeFinished(175.0, "n0", 1),
         names=names,
     )
-    assert [line for line in lines if "n8 is at" not in line] == [
+    assert [line for line in lines if "n8: " not in line] == [
         "   70.000 s  still running: n0 65.0 s",
         "  130.000 s  still running: n0 2 m 5 s, n1 60.0 s, n2 60.0 s, n3 60.0 s, n4 60.0 s, n5 60.0 s and 2 more",
         "  190.000 s  still running: n1 2 m 0 s, n2 2 m 0 s, n3 2 m 0 s, n4 2 m 0 s, n5 2 m 0 s, n6 2 m 0 s and 1 more",
@@ -988,7 +988,7 @@ def test_plain_lines_do_not_show_the_progress_of_any_number_of_nodes() -> None:
         [10.0], *started, *[NodeProgressed(1.0, name, 1, 2) for name in names], names=" ".join(names)
     )
     assert lines[19:] == [
-        "   10.000 s  n19 is at 1 of 2, 50 %, 0.1 per second, about 10.0 s left",
+        "   10.000 s  n19: 50 %  1/2",
         "   10.000 s  … and 30 more nodes report progress",
     ]
 

@@ -92,11 +92,8 @@ class _Summary:
     def _nodes(self) -> Iterator[str]:
         nodes = self._record.nodes
         ran = sorted((name for name in self._record.names if nodes[name].ran), key=lambda name: -nodes[name].duration)
-        path, seconds = self._record.critical_path()
-        path = [name for name in path if nodes[name].ran]
-        if len(path) > 1:
-            shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
-            yield f"\nCritical path {format_seconds(seconds)}: {' → '.join(map(code, shown))}\n"
+        if " → " in (path := self._record.path_text(" → ", code)):
+            yield f"\nCritical path {format_seconds(self._record.critical_path()[1])}: {path}\n"
         if ran:
             rows = (_node_row(name, nodes[name], self._record.pipeline.spec_of(name).kind_shown) for name in ran)
             title = f"{format_count(len(ran), 'node')} ran, the longest first"

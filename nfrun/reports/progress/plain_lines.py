@@ -19,13 +19,7 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.text import ellipsize, escape_controls, shortened
-from nfrun.reports.format_units import (
-    format_amount,
-    format_count,
-    format_finished,
-    format_rows,
-    format_seconds,
-)
+from nfrun.reports.format_units import format_count, format_finished, format_progress, format_seconds
 from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.run_record import RunRecord
 
@@ -57,7 +51,6 @@ class PlainLines(LineReporter):
         self._verbose = verbose
         self._clock = clock
         self._began = clock()
-        self._reported: dict[str, tuple[float, float]] = {}  # when and how far, by node, as last written
         self._silent_at = _SILENT_SECONDS
 
     def event(self, event: Event) -> None:
@@ -71,16 +64,8 @@ class PlainLines(LineReporter):
         now = self._clock() - self._began
         running = self._record.running
         reporting = {name: node for name, node in running.items() if node.progress is not None}
-        reported, self._reported = self._reported, {}
         for name, node in list(reporting.items())[:_MAX_PROGRESS]:
-            before = max(reported.get(name, (0.0, 0.0)), (node.since, 0.0))  # of this attempt
-            done, total = node.progress or (0.0, None)
-            self._reported[name] = (now, done)
-            if node.map is not None:
-                last = before[1] if name in reported else None
-                self._add(now, f"{name} {format_rows(done, node.map, now - before[0], last)}")
-                continue
-            self._add(now, f"{name} is at {_progress(done, total, done - before[1], now - before[0])}")
+            self._add(now, f"{name}: {format_progress(node, now)}")
         if len(reporting) > _MAX_PROGRESS:
             self._add(now, f"… and {len(reporting) - _MAX_PROGRESS:,} more nodes report progress")
         silent = {name: now - node.since for name, node in running.items() if name not in reporting}
@@ -120,15 +105,3 @@ class PlainLines(LineReporter):
         if isinstance(event, NodeLogged):
             return f"{event.node} | {ellipsize(event.text, 2_000)}"
         return ""
-
-
-def _progress(done: float, total: float | None, more: float, seconds: float) -> str:
-    """Format the progress of a node, which did `more` of it in the last `seconds`."""
-    parts = [format_amount(done)]
-    if total and total > 0:
-        parts = [f"{parts[0]} of {format_amount(total)}", f"{int(100 * done / total)} %"]
-    if more > 0 and seconds > 0:
-        parts.append(f"{format_amount(more / seconds)} per second")
-        if total and total > done:
-            parts.append(f"about {format_seconds((total - done) * seconds / more)} left")
-    return ", ".join(parts)
