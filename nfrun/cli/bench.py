@@ -36,7 +36,7 @@ from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.resolve import resolve
-from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
+from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, compare, interleave
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.last_line import GO_ON
 from nfrun.reports.summary import KEEP_GOING
@@ -132,9 +132,7 @@ def bench(options: BenchOptions, messages: Messages) -> int:
             print_json({"status": "failed", "error": shown.removeprefix("nfrun: ")})
         return stopped.code
     if options.json:
-        print_json(
-            {"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": [*map(as_json, found)]}
-        )
+        print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": found})
     else:
         from nfrun.reports.bench_table import blog_rows, print_comparison, rows
         from nfrun.reports.printing import printer_on

@@ -14,6 +14,7 @@ from nfrun.core.plan import best_speedup
 from nfrun.core.values import frozen
 
 Document = Mapping[str, Any]  # the output of `nfrun run --json`
+Comparison = Mapping[str, Any]  # what `compare` returns
 
 
 @frozen
@@ -41,22 +42,9 @@ def interleave(repeat: int) -> Iterator[tuple[int, Variant]]:
     return product(range(1, repeat + 1), VARIANTS)
 
 
-@frozen
-class Spread:
-    """The median, minimum and maximum of measured values."""
-
-    median: float
-    min: float
-    max: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Return the spread of at least one value."""
-        return cls(median(values), min(values), max(values))
-
-    def as_json(self) -> dict[str, float]:
-        """Return the spread as JSON values, rounded to 6 decimal places."""
-        return {"median": round(self.median, 6), "min": round(self.min, 6), "max": round(self.max, 6)}
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return the median, minimum and maximum of values, rounded to 6 decimal places."""
+    return {"median": round(median(values), 6), "min": round(min(values), 6), "max": round(max(values), 6)}
 
 
 def _handoff(run: Document) -> float:
@@ -73,39 +61,6 @@ MEASURES: Mapping[str, Callable[[Document], float]] = {
 }
 
 
-@frozen
-class Comparison:
-    """A pipeline measured under all variants.
-
-    `variants` has the measures of each by their names in MEASURES. `work` is the seconds of work of all nodes, and
-    `longest` of the nodes on the longest path. Both are medians of the runs with one node at a time. `outputs` is the
-    number of outputs. `differing` maps each output that was not the same in all runs to a message that says where it
-    differs.
-    """
-
-    name: str
-    file: str
-    nodes: int
-    slots: int
-    runs: int
-    variants: Mapping[str, Mapping[str, Spread]]
-    work: float
-    longest: float
-    outputs: int
-    differing: Mapping[str, str]
-
-    @property
-    def speedup(self) -> float:
-        """The factor by which the last variant is faster than the first, by the median wall time."""
-        before, now = (self.variants[VARIANTS[i].name]["wall_s"].median for i in (0, -1))
-        return ratio(before, now)
-
-    @property
-    def ceiling(self) -> float:
-        """The best possible speedup over one node at a time, whatever the order of the nodes (see `best_speedup`)."""
-        return best_speedup(self.work, self.longest, self.slots)
-
-
 def ratio(before: float, now: float) -> float:
     """Return `before / now`: 1 if both are 0, infinity if only `now` is 0."""
     if now:
@@ -113,28 +68,44 @@ def ratio(before: float, now: float) -> float:
     return float("inf") if before else 1.0
 
 
-def compare(name: str, file: str, slots: int, runs: Mapping[str, Sequence[Document]]) -> Comparison:
-    """Compare the runs of a pipeline, by variant name, at least one run of each. `slots` nodes ran at once."""
+def compare(name: str, file: str, slots: int, runs: Mapping[str, Sequence[Document]]) -> dict[str, Any]:
+    """Compare the runs of a pipeline, by variant name, at least one run of each. `slots` nodes ran at once.
+
+    The result are JSON values, in seconds and bytes. Its keys are stable: users rely on them. `variants` has the
+    measures of each by their names in MEASURES. `speedup` says how much faster the last variant is than the first, and
+    `ceiling` the best that any order of the nodes can reach. `work_s` are the seconds of work of all nodes, and
+    `longest_path_s` of those on the longest path, as medians of the runs with one node at a time. `outputs` is their
+    number. `differing` has a message for each output that was not the same in all runs.
+    """
     one_at_a_time = runs[VARIANTS[0].name]
     digests = {
         variant: [{output: str(ref["digest"]) for output, ref in run["outputs"].items()} for run in documents]
         for variant, documents in runs.items()
     }
-    return Comparison(
-        name=name,
-        file=file,
-        nodes=len(one_at_a_time[0]["nodes"]),
-        slots=slots,
-        runs=sum(map(len, runs.values())),
-        variants={
-            variant: {name: Spread.of([measure(run) for run in documents]) for name, measure in MEASURES.items()}
-            for variant, documents in runs.items()
-        },
-        work=median(run["sequential_s"] for run in one_at_a_time),
-        longest=median(run["critical_path_s"] for run in one_at_a_time),
-        outputs=len({output for found in digests.values() for run in found for output in run}),
-        differing=differing(digests),
-    )
+    variants: dict[str, dict[str, Any]] = {
+        variant.name: {"schedule": variant.schedule, "handoff": variant.handoff}
+        | {name: spread([measure(run) for run in runs[variant.name]]) for name, measure in MEASURES.items()}
+        for variant in VARIANTS
+    }
+    before, now = (variants[VARIANTS[i].name]["wall_s"]["median"] for i in (0, -1))
+    work, longest = (median(run[key] for run in one_at_a_time) for key in ("sequential_s", "critical_path_s"))
+    outputs = len({output for found in digests.values() for run in found for output in run})
+    found = differing(digests)
+    return {
+        "name": name,
+        "file": file,
+        "nodes": len(one_at_a_time[0]["nodes"]),
+        "slots": slots,
+        "runs": sum(map(len, runs.values())),
+        "variants": variants,
+        "speedup": round(ratio(before, now), 3),
+        "work_s": work,
+        "longest_path_s": longest,
+        "ceiling": round(best_speedup(work, longest, slots), 3),
+        "outputs": outputs,
+        "identical": not found if outputs else None,
+        "differing": found,
+    }
 
 
 def differing(digests: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, str]:
@@ -155,27 +126,3 @@ def differing(digests: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, s
         else:
             messages[output] = "is not the same in all variants; --repeat 2 shows whether it is deterministic"
     return messages
-
-
-def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return the comparison as JSON values, in seconds and bytes. Its keys are stable: users rely on them."""
-    return {
-        "name": comparison.name,
-        "file": comparison.file,
-        "nodes": comparison.nodes,
-        "slots": comparison.slots,
-        "variants": {
-            variant.name: {
-                "schedule": variant.schedule,
-                "handoff": variant.handoff,
-                **{name: spread.as_json() for name, spread in comparison.variants[variant.name].items()},
-            }
-            for variant in VARIANTS
-        },
-        "speedup": round(comparison.speedup, 3),
-        "work_s": comparison.work,
-        "longest_path_s": comparison.longest,
-        "ceiling": round(comparison.ceiling, 3),
-        "identical": not comparison.differing if comparison.outputs else None,
-        "differing": dict(comparison.differing),
-    }

@@ -44,7 +44,7 @@ def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
 
 def rows(of: Comparison) -> list[Row]:
     """Return the rows of the table for any pipeline."""
-    label = f"{ellipsize(of.name, _MAX_NAME)}, {format_count(of.nodes, 'node')}"
+    label = f"{ellipsize(of['name'], _MAX_NAME)}, {format_count(of['nodes'], 'node')}"
     return [
         Row(label, of, "wall_s", format_seconds),
         Row("memory per execution", of, "peak_rss_bytes", format_size),
@@ -57,7 +57,7 @@ def print_comparison(
 ) -> None:
     """Print the results of all comparisons."""
     console.print_line(machine_line(machine))
-    repeat = comparisons[0].runs // len(VARIANTS)
+    repeat = comparisons[0]["runs"] // len(VARIANTS)
     runs = f"medians of {format_count(repeat, 'run')}" if repeat > 1 else "1 run"
     console.print_line(f"{runs} of each variant, in turns, each in a process of its own")
     for variant in VARIANTS:
@@ -70,25 +70,26 @@ def print_comparison(
 
 def verdict(comparison: Comparison) -> list[str]:
     """Return lines that say whether the results were identical, and how the speedup compares to the best possible."""
-    name = ellipsize(comparison.name)
-    outputs, runs = format_count(comparison.outputs, "output"), format_count(comparison.runs, "run")
-    if comparison.differing:
+    name = ellipsize(comparison["name"])
+    outputs, runs = format_count(comparison["outputs"], "output"), format_count(comparison["runs"], "run")
+    if comparison["differing"]:
         lines = [f"{name}: results identical: no"]
-        lines += [f"  '{escape_controls(output)}' {why}" for output, why in comparison.differing.items()]
-    elif comparison.outputs:
+        lines += [f"  '{escape_controls(output)}' {why}" for output, why in comparison["differing"].items()]
+    elif comparison["outputs"]:
         lines = [f"{name}: results identical: yes ({outputs}, {runs})"]
     else:
         lines = [f"{name}: results identical: it has no outputs to compare"]
-    work, longest, slots = comparison.work, comparison.longest, comparison.slots
+    work, longest, slots = comparison["work_s"], comparison["longest_path_s"], comparison["slots"]
+    speedup, ceiling = comparison["speedup"], comparison["ceiling"]
     bound = f"{format_seconds(longest)} on the longest path"
     if work / slots > longest:
         bound = f"{format_seconds(work / slots)} for each of {format_count(slots, 'slot')}"
     lines.append(
-        f"{name}: {_faster(comparison.speedup)}; the order of nodes alone gives at most {_times(comparison.ceiling)} "
+        f"{name}: {_faster(speedup)}; the order of nodes alone gives at most {_times(ceiling)} "
         f"({format_seconds(work)} of work, {bound})"
     )
-    handed_on = comparison.variants[VARIANTS[0].name]["handoff_per_node_s"].median > 0
-    if handed_on and comparison.speedup > _MARGIN * comparison.ceiling:
+    handed_on = comparison["variants"][VARIANTS[0].name]["handoff_per_node_s"]["median"] > 0
+    if handed_on and speedup > _MARGIN * ceiling:
         lines.append("  what goes beyond that is JSON that is no longer written and parsed")
     return lines
 
@@ -104,7 +105,7 @@ def machine_line(machine: Mapping[str, object]) -> str:
 def _print_table(console: Printer, table: Sequence[Row]) -> None:
     cells: dict[str, list[str]] = {}  # by heading
     for row in table:
-        medians = {name: measures[row.measure].median for name, measures in row.of.variants.items()}
+        medians = {name: measures[row.measure]["median"] for name, measures in row.of["variants"].items()}
         texts = {name: row.write(median) for name, median in medians.items()}
         texts["ratio"] = _times(ratio(medians[VARIANTS[0].name], medians[VARIANTS[-1].name]))
         for heading, text in {**texts, "blog": row.account}.items():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from nfrun.reports.bench_stats import MEASURES, Comparison, Spread
+from nfrun.core.plan import best_speedup
+from nfrun.reports.bench_stats import MEASURES, VARIANTS, Comparison, ratio, spread
 from nfrun.reports.bench_table import blog_rows, machine_line, print_comparison, rows, verdict
 from nfrun.reports.console import console
 
@@ -22,11 +23,20 @@ MACHINE = {
 }
 
 
-def measured(wall: float, peak: float, handoff: float) -> dict[str, Spread]:
-    return {name: Spread(v, v * 0.9, v * 1.1) for name, v in zip(MEASURES, (wall, peak, handoff), strict=True)}
+def measured(wall: float, peak: float, handoff: float) -> dict[str, Any]:
+    return {name: spread([v, v * 0.9, v * 1.1]) for name, v in zip(MEASURES, (wall, peak, handoff), strict=True)}
 
 
-FIVE = Comparison(
+def replace(of: Comparison, **changes: Any) -> Comparison:
+    """Return a comparison with other values, and the speed-ups that follow from them."""
+    made = {**of, **changes}
+    before, now = (made["variants"][VARIANTS[i].name]["wall_s"]["median"] for i in (0, -1))
+    ceiling = best_speedup(made["work_s"], made["longest_path_s"], made["slots"])
+    return {**made, "speedup": ratio(before, now), "ceiling": ceiling}
+
+
+FIVE = replace(
+    {},
     name="blog-5",
     file="blog-5.yaml",
     nodes=5,
@@ -37,12 +47,12 @@ FIVE = Comparison(
         "stages": measured(0.4, 80e6, 0.005),
         "now": measured(0.25, 75e6, 0.0002),
     },
-    work=0.8,
-    longest=0.24,
+    work_s=0.8,
+    longest_path_s=0.24,
     outputs=4,
     differing={},
 )
-TWENTY = replace(FIVE, name="blog-20", nodes=20, slots=20, work=3.2, longest=0.68)
+TWENTY = replace(FIVE, name="blog-20", nodes=20, slots=20, work_s=3.2, longest_path_s=0.68)
 
 
 def printed(*comparisons: Comparison, width: int | None = None) -> str:
@@ -113,24 +123,24 @@ def test_nothing_is_wider_than_a_terminal_of_80_columns() -> None:
     ],
 )
 def test_the_verdict_names_differing_results(changes: dict[str, object], lines: list[str]) -> None:
-    assert verdict(replace(FIVE, **changes))[: len(lines)] == lines  # type: ignore[arg-type]
+    assert verdict(replace(FIVE, **changes))[: len(lines)] == lines
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         (
-            {"slots": 2, "work": 10.0},
+            {"slots": 2, "work_s": 10.0},
             "4.0x faster; the order of nodes alone gives at most 2.0x (10.0 s of work, 5.00 s for each of 2 slots)",
         ),
         (
-            {"variants": {**FIVE.variants, "now": measured(2.0, 1, 1)}},
+            {"variants": {**FIVE["variants"], "now": measured(2.0, 1, 1)}},
             "2.0x slower; the order of nodes alone gives at most 3.3x (800 ms of work, 240 ms on the longest path)",
         ),
     ],
 )
 def test_the_verdict_says_how_much_faster(changes: dict[str, object], line: str) -> None:
-    assert verdict(replace(FIVE, **changes))[1] == f"blog-5: {line}"  # type: ignore[arg-type]
+    assert verdict(replace(FIVE, **changes))[1] == f"blog-5: {line}"
 
 
 def test_the_machine_line_leaves_out_an_unknown_cpu() -> None:
@@ -163,8 +173,8 @@ def test_json_is_named_as_a_cause_only_beyond_the_noise_and_if_it_was_used() -> 
     def explains_json(of: Comparison) -> bool:
         return any("JSON" in line for line in verdict(of))
 
-    nothing = {name: {**m, "handoff_per_node_s": Spread(0.0, 0.0, 0.0)} for name, m in FIVE.variants.items()}
+    nothing = {name: {**m, "handoff_per_node_s": spread([0.0])} for name, m in FIVE["variants"].items()}
     assert explains_json(FIVE)
     assert not explains_json(replace(FIVE, variants=nothing))
-    assert not explains_json(replace(FIVE, longest=0.205))
-    assert explains_json(replace(FIVE, longest=0.22))
+    assert not explains_json(replace(FIVE, longest_path_s=0.205))
+    assert explains_json(replace(FIVE, longest_path_s=0.22))
