@@ -149,7 +149,7 @@ class DatabaseFile:
         if not os.access(path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         may_write = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-        db = connect(uri(path, "mode=rw" if may_write else "mode=ro&immutable=1"))
+        db = connect(f"{path.absolute().as_uri()}?{'mode=rw' if may_write else 'mode=ro&immutable=1'}")
         try:
             db.execute("begin")  # both answers are of one moment: another process may make the tables
             (version,) = db.execute("pragma user_version").fetchone()
@@ -233,13 +233,6 @@ def connect(uri: str) -> sqlite3.Connection:
 def _decoded(data: bytes) -> str:
     """Return a text. Damaged bytes are no error: the checksum of the line shows them."""
     return data.decode(errors="replace")
-
-
-def uri(path: Path, options: str) -> str:
-    """Return the name of a file for SQLite; it may have any bytes."""
-    plain = b"/.-_"
-    name = "".join(chr(b) if (b < 128 and chr(b).isalnum()) or b in plain else f"%{b:02x}" for b in os.fsencode(path))
-    return f"file:{name}?{options}"
 
 
 def is_file(path: Path) -> bool:

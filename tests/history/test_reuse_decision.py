@@ -14,7 +14,7 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.history.cache.cache_key import CacheKeys, cache_key, dependency_digest, with_files
 from nfrun.history.cache.observed_files import ObservedFiles
-from nfrun.history.cache.reuse_decision import ReuseDecision, decide_reuse
+from nfrun.history.cache.reuse_decision import ReuseDecider, ReuseDecision
 from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import FoundOutput
 from nfrun.pipeline_file.references import parse_reference
@@ -90,14 +90,14 @@ class Trial(EntriesOfNodes):
             del self.files[output]
 
     def decide(self, *force: str) -> dict[str, ReuseDecision]:
-        return decide_reuse(
+        return ReuseDecider(
             self.pipeline,
             plan_of(self.pipeline),
             CacheKeys(self.pipeline),
             self,  # type: ignore[arg-type]
             ObservedFiles(self, self, self),  # type: ignore[arg-type]
             force=force,
-        )
+        ).decide()
 
     def why(self, *force: str) -> dict[str, str]:
         """Return the reasons of the nodes that run."""

@@ -24,20 +24,7 @@ class History(EntriesOfNodes):
 def test_files_of_a_node_and_of_others() -> None:
     nodes = {spec.id: spec for spec in (node("a"), node("b", "a"), node("c", needs=("b",)), node("d"), node("e", "c"))}
     history = History(a=("a1", "./a2"), b=("b1",), d=("d1", "d2"), e=("e1",))
-    written = WrittenFiles(nodes, lambda: history, {"d": {"d3": "c"}, "c": {"c1": "c"}})  # type: ignore[arg-type, return-value]
+    written = WrittenFiles(nodes, history, {"d": {"d3": "c"}, "c": {"c1": "c"}})  # type: ignore[arg-type]
     assert written.by_node("a") == {"a1", "a2"}
     assert written.by_others(nodes["c"]) == {"d1", "d3", "e1"}, "of earlier runs the last one counts"
     assert written.by_others(nodes["a"]) == {"b1", "c1", "d1", "d3", "e1"}
-
-
-def test_the_history_is_read_when_it_matters_first() -> None:
-    reads: list[None] = []
-
-    def read_history() -> History:
-        reads.append(None)
-        return History(a=("a1",))
-
-    written = WrittenFiles({"a": node("a")}, read_history, {})  # type: ignore[arg-type]
-    assert reads == []
-    assert written.by_node("a") == written.by_node("a") == {"a1"}
-    assert reads == [None]

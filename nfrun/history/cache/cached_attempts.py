@@ -41,11 +41,10 @@ from nfrun.history.cache.kept_rows import RowFolders, with_kept_reads
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import (
     ReuseDecision,
+    find_hit,
     has_outputs,
     lost_refused,
     made_again_for,
-    miss_reason,
-    usable_entries,
 )
 from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
 from nfrun.history.run_history import FoundOutput, RunHistory, table_path
@@ -314,17 +313,23 @@ class CachedAttempts:
         if named is None:
             return None
         # `anew` and with `recheck`: nodes that have ended may have changed files.
-        reasons: list[str] = []
-        recorded = self._observed.files
-        for finished in usable_entries(spec, history, key_inputs, named, recorded, reasons, recheck=True):
-            shown = [output.id for output in finished.outputs if output.id in self._shown]
-            if why := self._refusal(start, finished):
-                reasons.append(why)
-            elif has_outputs(finished, spec, self._read) and all(history.find(finished, id) for id in shown):
-                return finished
-        if last := next((entry for entry in history.of_node(spec.id) if entry.key is not None), None):
-            self._observed.reasons[spec.id] = miss_reason(history, last, key_inputs, named, next(iter(reasons), ""))
-        return None
+        shown, read = self._shown, self._read
+        hit, why = find_hit(
+            spec,
+            history,
+            key_inputs,
+            named,
+            self._observed.files,
+            refused=lambda entry: self._refusal(start, entry),
+            has_tables=lambda entry: (
+                has_outputs(entry, spec, read)
+                and all(history.find(entry, output.id) for output in entry.outputs if output.id in shown)
+            ),
+            recheck=True,
+        )
+        if hit is None:
+            self._observed.reasons[spec.id] = why
+        return hit
 
     def _checked_hit(
         self, start: NodeStarted, hit: RecordedNode, cancel_token: CancelToken, run_coroutine: RunCoroutine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 
 from nfrun.code.watch.attribution import Attribution
@@ -51,10 +50,8 @@ class ObservedFiles:
     memory: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of_run(
-        cls, pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
-    ) -> ObservedFiles:
-        """Make the record of a run that has made no attempt yet. `read_history` is that of `WrittenFiles`."""
+    def of_run(cls, pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, history: RunHistory) -> ObservedFiles:
+        """Make the record of a run that has made no attempt yet."""
         folder, inner = Path(pipeline.folder), folders_of(pipeline.nodes.values())
         env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
         observed = cls(
@@ -67,7 +64,7 @@ class ObservedFiles:
         watch.attributed = observed.code.shared_with
         observed.inputs.code_facts = lambda spec: keys.facts(spec.id)
         observed.inputs.counts = watch.counts
-        observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
+        observed.inputs.written_files = WrittenFiles(pipeline.nodes, history, observed.wrote)
         return observed
 
     def obstacle(self, spec: NodeSpec) -> str:
@@ -88,27 +85,14 @@ def handed_on_to(spec: NodeSpec, nodes: Mapping[str, NodeSpec]) -> Iterator[Node
 
 
 class WrittenFiles:
-    """Knows which node writes which file. `wrote` fills up with the files of this run.
-
-    `read_history` reads the journals of earlier runs. It is called when they are first needed. Most runs never need
-    them.
-    """
+    """Knows which node writes which file. `wrote` fills up with the files of this run."""
 
     def __init__(
-        self,
-        nodes: Mapping[str, NodeSpec],
-        read_history: Callable[[], RunHistory],
-        wrote: Mapping[str, Mapping[str, str]],
+        self, nodes: Mapping[str, NodeSpec], history: RunHistory, wrote: Mapping[str, Mapping[str, str]]
     ) -> None:
-        self._nodes = nodes
-        self._read_history = read_history
-        self._wrote = wrote
+        self._nodes, self._history, self._wrote = nodes, history, wrote
         self._before: dict[str, set[str]] = {}
         self._by_node: dict[str, set[str]] = {}
-
-    @cached_property
-    def _history(self) -> RunHistory:
-        return self._read_history()
 
     def by_node(self, node: str) -> set[str]:
         """Return the files that a node has written in earlier runs."""

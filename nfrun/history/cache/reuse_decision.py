@@ -6,7 +6,7 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.function_lookup import PROGRAM
@@ -57,38 +57,13 @@ class ReuseDecision:
         return self.hit is not None and not self.pending
 
 
-def runs_for_effect(spec: NodeSpec, found: RecordedNode) -> bool:
-    """Return whether a node exists for its effect, such as a script that uploads a file: it gave no output.
-
-    Or its kind says so. Such a node runs in every run, unless it has `cache: true`.
-    """
-    return spec.cache is not True and has_effect(spec, found)
-
-
-def has_effect(spec: NodeSpec, found: RecordedNode) -> bool:
-    """Return whether a node gave no output, or its kind says that it exists for its effect."""
-    return not found.outputs or kind_of(spec).runs.for_effect
-
-
-def decide_reuse(
-    pipeline: Pipeline,
-    plan: Plan,
-    keys: CacheKeys,
-    history: RunHistory,
-    observed: ObservedFiles,
-    *,
-    force: Collection[str] = (),
-    selected: Collection[str] | None = None,
-) -> dict[str, ReuseDecision]:
-    """Decide for every node, in the order of the stages, whether it is reused. The nodes in `force` run.
+class ReuseDecider:
+    """Decides which nodes are reused. The nodes in `force` run.
 
     If only some nodes are `selected`, no table of another one is made again. Of the others, the decisions say what they
     would do if they were selected: only the results of those that are surely reused are those of the present pipeline.
     """
-    return _ReuseDecider(pipeline, plan, keys, history, observed, force, selected).decide()
 
-
-class _ReuseDecider:
     def __init__(
         self,
         pipeline: Pipeline,
@@ -96,8 +71,9 @@ class _ReuseDecider:
         keys: CacheKeys,
         history: RunHistory,
         observed: ObservedFiles,
-        force: Collection[str],
-        selected: Collection[str] | None,
+        *,
+        force: Collection[str] = (),
+        selected: Collection[str] | None = None,
     ) -> None:
         self._nodes = pipeline.nodes
         self._folder = Path(pipeline.folder)
@@ -126,6 +102,7 @@ class _ReuseDecider:
         self._to_check: dict[str, str] = {}
 
     def decide(self) -> dict[str, ReuseDecision]:
+        """Decide for every node, in the order of the stages, whether it is reused."""
         for name in self._order:
             why = self._look_up(name)
             if why:
@@ -184,21 +161,20 @@ class _ReuseDecider:
         inputs = {output: self._reader_digests[output] for output in self._read_by(spec)}
         needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
-        reasons: list[str] = []
-        for entry in usable_entries(spec, self._history, key_inputs, files, self._observed.files, reasons):
-            if why := self._refusal(spec, entry):
-                reasons.append(why)
-            elif has_outputs(entry, spec, self._read):
-                self._match[name] = entry
-                self._add_digests(spec, entry)
-                return ""
-        if not last:
-            return "its code or inputs changed while it last ran"
-        return miss_reason(self._history, last, key_inputs, files, next(iter(reasons), ""))
-
-    def _refusal(self, spec: NodeSpec, entry: RecordedNode) -> str:
-        code = self._keys.code.of(spec.folder)
-        return refusal(spec, entry, code, self._reader_digests) or lost_refused(entry, self._history)
+        code, digests = self._keys.code.of(spec.folder), self._reader_digests
+        entry, why = find_hit(
+            spec,
+            self._history,
+            key_inputs,
+            files,
+            self._observed.files,
+            refused=lambda entry: refusal(spec, entry, code, digests) or lost_refused(entry, self._history),
+            has_tables=lambda entry: has_outputs(entry, spec, self._read),
+        )
+        if entry is not None:
+            self._match[name] = entry
+            self._add_digests(spec, entry)
+        return why
 
     def _add_digests(self, spec: NodeSpec, entry: RecordedNode) -> None:
         """Add the outputs of a reused node that are not absent.
@@ -314,7 +290,39 @@ def lost_refused(entry: RecordedNode, history: RunHistory) -> str:
     return f"its check '{failed[0].name}' failed, and its table is not kept"
 
 
-def usable_entries(
+def find_hit(
+    spec: NodeSpec,
+    history: RunHistory,
+    key_inputs: KeyInputs,
+    named: Mapping[str, str],
+    recorded: RecordedFiles,
+    *,
+    refused: Callable[[RecordedNode], str],
+    has_tables: Callable[[RecordedNode], bool],
+    recheck: bool = False,
+) -> tuple[RecordedNode | None, str]:
+    """Return the journal entry of a node that it reuses, or None and why it runs.
+
+    `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. `refused`
+    returns why an entry whose checks failed cannot be used, and `has_tables` whether what is read of it is there.
+    """
+    reasons: list[str] = []
+    for entry in _usable_entries(spec, history, key_inputs, named, recorded, reasons, recheck=recheck):
+        if why := refused(entry):
+            reasons.append(why)
+        elif has_tables(entry):
+            return entry, ""
+    last = next((end for end in history.of_node(spec.id) if end.key is not None), None)
+    if last is None:
+        return None, "its code or inputs changed while it last ran"
+    last = history.compared(last)
+    key_inputs = with_files(key_inputs, named, last.wrote)
+    if last.key == cache_key(key_inputs):
+        return None, next(filter(None, reasons), "its earlier run lacks an output that is read now")
+    return None, changes(last.key_inputs, key_inputs)
+
+
+def _usable_entries(
     spec: NodeSpec,
     history: RunHistory,
     key_inputs: KeyInputs,
@@ -322,13 +330,12 @@ def usable_entries(
     recorded: RecordedFiles,
     reasons: list[str],
     *,
-    recheck: bool = False,
+    recheck: bool,
 ) -> Iterator[RecordedNode]:
     """Yield the journal entries of a node that can be reused. Adds to `reasons` why others with its key cannot.
 
-    `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. The files that
-    the code read and wrote must be unchanged. If those that it read are, an obstacle also rules out all older entries,
-    and so does that the node ran for its effect.
+    The files that the code read and wrote must be unchanged. If those that it read are, an obstacle also rules out all
+    older entries, and so does that the node ran for its effect.
     """
     # By the named files that a node wrote, which are not in its key.
     keys = {frozenset[str](): cache_key(with_files(key_inputs, named, ()))}
@@ -339,10 +346,11 @@ def usable_entries(
         if entry.key != keys[written]:
             continue
         files = recorded.now(entry.reads, recheck=recheck)
-        if runs_for_effect(spec, entry):
+        has_effect = not entry.outputs or kind_of(spec).runs.for_effect  # such as a script that uploads a file
+        if has_effect and spec.cache is not True:
             reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
             break
-        elif has_effect(spec, entry) and entry != history.last(spec.id):
+        elif has_effect and entry != history.last(spec.id):
             reasons.append("it has done something else since then")
             break
         elif entry.map is not None and entry.map.failed:
@@ -361,17 +369,6 @@ def usable_entries(
             reasons.append(f"{what}, which it wrote, is gone or has changed")
         else:
             yield entry
-
-
-def miss_reason(
-    history: RunHistory, last: RecordedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str
-) -> str:
-    """Return why a node runs that has ended before. `last` is its last journal entry; the others are as above."""
-    last = history.compared(last)
-    key_inputs = with_files(key_inputs, named, last.wrote)
-    if last.key == cache_key(key_inputs):
-        return why or "its earlier run lacks an output that is read now"
-    return changes(last.key_inputs, key_inputs)
 
 
 @frozen

@@ -27,7 +27,7 @@ from nfrun.history.cache.journal_writer import JournalWriter
 from nfrun.history.cache.kept_rows import RowFolders
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.remembered_code import restore_code, save_code
-from nfrun.history.cache.reuse_decision import ReuseDecision, SelectedInputs, decide_reuse, find_selected_inputs
+from nfrun.history.cache.reuse_decision import ReuseDecider, ReuseDecision, SelectedInputs, find_selected_inputs
 from nfrun.history.database import CHECKSUMS, CODE, Database, Journal
 from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.kept_tables import (
@@ -45,6 +45,31 @@ from nfrun.system.checksums import FileChecksums, RememberedChecksums
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
+
+
+class Reading:
+    """What reads code, files and the history of a pipeline, whose name in the work folder is `name`."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        database: Database,
+        name: str,
+        warn: Callable[[str], None],
+        *,
+        keep_bad: bool,
+        verify: bool,
+    ) -> None:
+        work, folders = database.work, folders_of(pipeline.nodes.values())
+        self.keys = CacheKeys(pipeline)
+        if not verify:
+            restore_code(self.keys.code, database.kept(CODE, name)[0], folders)
+        self.checksums = RememberedChecksums(*database.kept(CHECKSUMS), verify=verify)
+        files = FileChecksums(self.checksums)
+        self.watch = RunWatch(Path(pipeline.folder), work.path, files, folders, work.store_folders())
+        profile = pipeline.profile
+        self.history = RunHistory(database, name, warn=warn, keep_bad=keep_bad, checksum=files.of, profile=profile)
+        self.observed = ObservedFiles.of_run(pipeline, self.keys, self.watch, self.history)
 
 
 @final
@@ -84,25 +109,15 @@ class RunCache:
         self._database, work, name = database, database.work, started.pipeline
         self._keep, self._budget, self._store = keep, budget, started.store
         self.over_budget: tuple[int, int] | None = None
-        self._keys = CacheKeys(pipeline)
-        self.code, folders = self._keys.code, folders_of(pipeline.nodes.values())
-        if not verify:
-            restore_code(self.code, database.kept(CODE, name)[0], folders)
-        self._checksums = RememberedChecksums(*database.kept(CHECKSUMS), verify=verify)
-        checksums = FileChecksums(self._checksums)
-        self.watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
+        reading = Reading(pipeline, database, name, warn, keep_bad=True, verify=verify)
+        self._keys, self._observed, self._checksums = reading.keys, reading.observed, reading.checksums
+        self.code, self.watch = self._keys.code, reading.watch
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
-
-        def read_history() -> RunHistory:
-            profile = pipeline.profile
-            return RunHistory(database, name, warn=warn, keep_bad=True, checksum=checksums.of, profile=profile)
-
-        self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         with ExitStack() as on_error:
             self._inputs, self.plan = SelectedInputs(), plan
             if not fresh or selected is not None:
-                self._history = read_history()
+                self._history = reading.history
                 self._decide(plan, self._history, force, selected)
             self._attempts = self._make_attempts(started, lambda node: fresh or node in force, fsync=fsync)
             self.known_outcome = self._attempts.known
@@ -127,7 +142,8 @@ class RunCache:
         observed = self._observed
         if self._fresh and selected is not None:
             force = selected
-        found = decide_reuse(self._pipeline, plan, self._keys, history, observed, force=force, selected=selected)
+        decider = ReuseDecider(self._pipeline, plan, self._keys, history, observed, force=force, selected=selected)
+        found = decider.decide()
         if selected is not None:
             self._inputs = inputs = find_selected_inputs(self._pipeline, selected, found, history)
             self.plan = selected_plan(plan, selected, inputs.sources)
@@ -320,19 +336,14 @@ def forecast(
 
     Raises OSError, and SelectionError if what the selected nodes read of the others is not there.
     """
-    work, keys, folders = database.work, CacheKeys(pipeline), folders_of(pipeline.nodes.values())
-    name, profile = work.pipeline_name(pipeline), pipeline.profile
-    if not verify:
-        restore_code(keys.code, database.kept(CODE, name)[0], folders)
-    checksums = FileChecksums(RememberedChecksums(*database.kept(CHECKSUMS), verify=verify))
-    watch = RunWatch(Path(pipeline.folder), work.path, checksums, folders, work.store_folders())
-    history = RunHistory(database, name, warn=warn, keep_bad=False, checksum=checksums.of, profile=profile)
-    observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
-    found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
+    name = database.work.pipeline_name(pipeline)
+    reading = Reading(pipeline, database, name, warn, keep_bad=False, verify=verify)
+    keys, history, observed = reading.keys, reading.history, reading.observed
+    found = ReuseDecider(pipeline, plan, keys, history, observed, force=force, selected=selected).decide()
     if selected is not None:
         find_selected_inputs(pipeline, selected, found, history)
     if any(spec.map is not None for spec in pipeline.nodes.values()):
         from nfrun.history.cache.kept_rows import with_row_counts
 
-        found = with_row_counts(found, pipeline, keys, observed, work.path / MAP)
+        found = with_row_counts(found, pipeline, keys, observed, database.work.path / MAP)
     return found
