@@ -219,8 +219,8 @@ SPELLINGS = [
     ("import os\ndef f(): os.putenv('A', '1')", "os.putenv", "import os\ndef f(): return os.getenv('A', '1')"),
     (
         "import os\nfrom unittest import mock\ndef f():\n  with mock.patch.dict(os.environ, A='1'): pass",
-        "os.environ",
-        "from unittest import mock\ndef f(d):\n  with mock.patch.dict(d, A='1'): pass",
+        "unittest.mock.patch.dict",
+        "from unittest import mock\ndef f(): return mock.sentinel",
     ),
     (
         "import locale\ndef f(): locale.setlocale(locale.LC_ALL, 'C')",

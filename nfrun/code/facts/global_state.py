@@ -6,7 +6,6 @@ import ast
 import re
 from functools import lru_cache
 
-from nfrun.code.bindings import last_name
 from nfrun.code.facts.names import pattern_of
 
 _NUMPY_OWN = """default_rng Generator BitGenerator SeedSequence RandomState PCG64 PCG64DXSM MT19937 Philox SFC64
@@ -34,6 +33,7 @@ _NAMES = re.compile(
             "os": "chdir fchdir putenv unsetenv",
             "os.environ": "update setdefault pop popitem clear __setitem__ __delitem__",
             "contextlib": "chdir",
+            "unittest.mock": r"patch\.dict",  # of os.environ, perhaps
             "sys": "setrecursionlimit setswitchinterval settrace setprofile",
             "threading": "settrace setprofile settrace_all_threads setprofile_all_threads stack_size",
             "locale": "setlocale",
@@ -60,8 +60,6 @@ def used_state(name: str, call: ast.Call | None) -> str:
     if call is None:
         return ""
     base, _, last = name.rpartition(".")
-    if name == "unittest.mock.patch.dict" and call.args and last_name(call.args[0]) == "environ":
-        return "os.environ"
     if name == "duckdb.connect" and call.args and getattr(call.args[0], "value", "") == ":default:":
         return name
     if base == "torch" and last in _TORCH_DRAWS.split():

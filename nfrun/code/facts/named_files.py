@@ -23,7 +23,6 @@ from nfrun.code.facts.path_terms import (
     INPUT,
     NO_FILE,
     READ,
-    SEARCH_PATH,
     UNKNOWN,
     Findings,
     NativeCall,
@@ -240,7 +239,6 @@ class NodeFiles:
         self._unknown_outputs: dict[CodeFact, None] = {}
         self._commands: list[Command] = []
         self._around: dict[str, set[str]] = {}  # by module, its folder, that of the pipeline, and those above them
-        self._search: tuple[str, ...] = ()  # folders in which DuckDB looks for files, too
 
     def added_to(self, facts: CodeFacts) -> CodeFacts:
         """Return the facts of the function with those about files."""
@@ -260,11 +258,7 @@ class NodeFiles:
             if term.is_path or how in _WRITES or not paths.isdisjoint(term.names)
         ]
         in_calls = [part for call in calls for part in (call.reads, call.writes, *call.words, call.folder) if part]
-        self._values.solve([*(term for _, _, term in uses), *in_calls, Term("key", (), (f".{SEARCH_PATH}",))])
-        settings = [text for _, _, term in uses for text in self._values.texts(term) if SEARCH_PATH in text]
-        folders = [folder for text in settings for strings in _STRINGS.findall(text) for folder in strings]
-        folders += self._values.texts(Term("attr", (NO_FILE,), (f".{SEARCH_PATH}",)))
-        self._search = tuple(folder for text in folders for folder in text.split(",") if folder)
+        self._values.solve([*(term for _, _, term in uses), *in_calls])
         for call in calls:
             self._take(call)
         texts: dict[tuple[str, str], dict[str, None]] = {}  # by use and module
@@ -302,7 +296,7 @@ class NodeFiles:
         names: dict[str, None] = {}
         for text in texts:
             is_one = is_whole or (ANY in text and len(names) > _MOST_IN_MODULE)
-            names.update((name, None) for name in names_in(text, self._search, alone=is_one))
+            names.update((name, None) for name in names_in(text, alone=is_one))
         for path in self._beside(names, module):
             if not path.endswith((".py", ".pyc")) and not self._is_around(path, module):
                 yield f"{path.rstrip('/')}/" if is_whole and not has_magic(path) else path
@@ -388,17 +382,17 @@ def _in_query(query: str) -> Iterator[str]:
     """Yield the names of files in a query; one that is not known if the query computes a table."""
     if query[:1] == ANY or _COMPUTED_TABLE.search(query):
         yield ANY
-    for match in _QUOTED.finditer("" if SEARCH_PATH in query else _COPIED.sub("", query)):
+    for match in _QUOTED.finditer(_COPIED.sub("", query)):
         name = match[2] or match[3] or ""
         if match[1] is not None or re.search(rf"^[^*{ANY}]+[./]", name):
             yield name
 
 
 @lru_cache(maxsize=20_000)
-def names_in(text: str, search: tuple[str, ...] = (), *, alone: bool = False) -> Sequence[str]:
+def names_in(text: str, *, alone: bool = False) -> Sequence[str]:
     """Return what may be the name of a file in a text: all of it, a quoted part, or a word, also below another one.
 
-    `search` are folders in which names are searched, too. `alone`: not below another word of the text.
+    `alone`: not below another word of the text.
     """
     text = _LOCAL.sub("", text)
     words = [text]
@@ -406,11 +400,8 @@ def names_in(text: str, search: tuple[str, ...] = (), *, alone: bool = False) ->
         strings = (single.replace("''", "'") or double.replace('""', '"') for single, double in _STRINGS.findall(text))
         words = [*strings, *_SPLIT.split(text)] if "'" in text or '"' in text else [text, *_SPLIT.split(text)]
     names = dict.fromkeys(word for word in words if "." in word or "/" in word)
-    if alone and SEARCH_PATH in text:
-        return []
-    folders = list(search)
-    if not alone and 1 < len(words) <= _FEW:
-        folders += [word for word in words if re.fullmatch(r"[\w./-]*\w[\w./-]*", word)]
+    near = words if not alone and 1 < len(words) <= _FEW else []
+    folders = [word for word in near if re.fullmatch(r"[\w./-]*\w[\w./-]*", word)]
     names.update((f"{folder}/{name}", None) for name in list(names) for folder in folders if name != folder)
     return list(names)
 

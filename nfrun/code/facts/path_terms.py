@@ -20,7 +20,6 @@ from nfrun.core.values import field, mutable
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+ #0-9.]*[a-z]|\{[^{}]*\}")
 ANY = "\1"  # what is not known
 READ = "\2"  # the text of a file with a query, whose names are taken from there
-SEARCH_PATH = "file_search_path"  # of DuckDB: folders
 _PATHS = ("path", "up", "with_name", "with_stem", "with_suffix")  # operations that add a dot or a slash
 INPUT = "\0"  # an input of the node: a table has no path, but what is read from it may be one
 
@@ -37,7 +36,7 @@ class Term:
         self.op, self.parts, self.keys = op, parts, keys
         self.names: Sequence[str] = ()
         if op == "text":
-            self.is_path = "." in keys[0] or "/" in keys[0] or SEARCH_PATH in keys[0]
+            self.is_path = "." in keys[0] or "/" in keys[0]
             return
         self.names = (*keys, ".*") if op in ("attr", "edited") else keys
         self.is_path = op in _PATHS

@@ -53,7 +53,6 @@ _POSITIONS = 8  # of arguments that are told apart
 _NAMES = (ast.Attribute, ast.Name, ast.Subscript)
 _VARIABLE = re.compile(r"([\w.]+:\w+)(?:\.\w+|\[\])*")
 _ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is defined
-_CHANGING = MUTATORS | REMOVERS
 _ONLY_WRITES = {"append", "extend", "add", "update", "insert", "clear", "appendleft", "put"}
 
 
@@ -150,7 +149,7 @@ class StatementReader:
             is_own = ":" in name and "()" not in name and "[]" not in name
             if (variable or not is_own) and global_state.unseeded_sample(call, meaning or receiver):
                 self.found.global_state.append(self._fact(".sample", call))
-            is_change = call.func.attr in _CHANGING and not meaning.endswith("getLogger()")
+            is_change = call.func.attr in MUTATORS | REMOVERS and not meaning.endswith("getLogger()")
             changed = variable if is_change or global_state.is_generator(meaning) else ""
         if ":" not in name and name.rpartition(".")[2] in CHANGERS and call.args:
             changed = _variable(self._names.of(call.args[0], self._module, self._scope))
@@ -170,6 +169,8 @@ class StatementReader:
 
     def _text(self, text: str, node: ast.AST) -> None:
         self._times.take_text(text, self._where(node))
+        if "file_search_path" in text:  # of DuckDB: names are those of files in other folders, too
+            self.found.calls.append(NativeCall("reader", self._fact("file_search_path", node), self._module, UNKNOWN))
         self.found.network += [self._fact(host, node) for host in hosts_in(text)]
 
     # -- statements ----------------------------------------------------------------------------------------------------
@@ -539,13 +540,12 @@ class StatementReader:
         self._use(NO_FILE if _CHANGERS.fullmatch(call.method) else call.owner, how)
         for name, term in [*(("", term) for term in call.arguments), *call.keywords]:
             self._use(term, "whole" if is_whole and name not in _FOLDERS else how)
-        others = any_of([*call.arguments, *(term for _, term in call.keywords)])
-        self.found.passed += [
-            (f".{key.rpartition('.')[2]}" if term.op == "attr" else key, others)
-            for term in (*call.arguments, *(term for _, term in call.keywords))
-            if term.op in ("key", "attr")
-            for key in term.keys
-        ]
+        given = [*call.arguments, *(term for _, term in call.keywords)]
+        others = any_of(given)
+        for term in given:
+            if term.op in ("key", "attr"):
+                keys = (f".{key.rpartition('.')[2]}" if term.op == "attr" else key for key in term.keys)
+                self.found.passed += [(key, others) for key in keys]
         if is_added and isinstance(call.node.func, ast.Attribute):
             self._add(call.node.func.value, others)
         if call.last == "setattr" and len(call.arguments) == 3:
