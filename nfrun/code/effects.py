@@ -42,7 +42,7 @@ _REGISTERING = re.compile(
     "regist|listen|hook|overload|subscri|implement|plugin|exten[ds]|route|(^|[._])(on|task|add)([._]|$)"
 )
 _MAKING = {"__init__", "__post_init__", "__new__"}  # methods whose first argument is new
-_DEFINING = {"__init_subclass__", "__set_name__"}  # methods that run when another class is defined
+DEFINING = {"__init_subclass__", "__set_name__"}  # methods that run when another class is defined
 
 
 def run_on_import(definition: ast.AST) -> Iterator[ast.AST]:
@@ -104,7 +104,7 @@ def changes(code: ast.AST, made: Set[str] = frozenset()) -> bool:
 
     `made` are the names of those that the code around it has made. A variable may have another one from elsewhere.
     """
-    if isinstance(code, FUNCTIONS) and code.name in _DEFINING:
+    if isinstance(code, FUNCTIONS) and code.name in DEFINING:
         return True
     own = list(_own_parts(code))
     binding = [part for part in own if isinstance(part, ast.Assign | ast.AnnAssign) and _is_new(part.value)]

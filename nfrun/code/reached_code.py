@@ -259,54 +259,6 @@ class Source:
     holds_memory: bool = False
 
 
-class Sources:
-    """Reads and parses the modules of a project, each once. `index` finds them.
-
-    `read` has the modules that were asked for, None for one that is not of the project.
-    """
-
-    def __init__(self, index: ModuleIndex) -> None:
-        self.index = index
-        self.read: dict[str, Source | None] = {}
-
-    def get(self, module: str) -> Source | None:
-        """Return the module if it and all packages around it belong to the project, else None."""
-        source = None
-        for name in _with_packages(module):
-            if name not in self.read:
-                self.read[name] = self._read(name)
-            source = self.read[name]
-            if source is None:
-                break
-        return source
-
-    def _read(self, module: str) -> Source | None:
-        spec = self.index.find(module)
-        if spec is None:
-            return None
-        is_package = spec.submodule_search_locations is not None
-        package = module if is_package else module.rpartition(".")[0]
-        nothing = ast.Module([], [])
-        if not spec.has_location or spec.origin is None:  # built-in, or a folder without an __init__.py
-            return Source(symbols_of(nothing, package), nothing, is_package=True) if is_package else None
-        path = Path(spec.origin)
-        whole = Source(
-            symbols_of(nothing, package), digest="unreadable", is_package=is_package, file=path, holds_memory=True
-        )
-        try:
-            if path.suffix != ".py":
-                return replace(whole, digest=file_checksum(path))
-            data = path.read_bytes()
-            text = data.decode("latin-1")
-            tree = parse(data, spec.origin)
-        except (OSError, SyntaxError, ValueError):
-            return whole
-        except (RecursionError, MemoryError):  # nested too deeply for the parser, but perhaps not for an import
-            return replace(whole, digest=text_checksum(text), words=dict.fromkeys(re.findall(r"[.\w]+", text)))
-        holds_memory = _HOLDERS.search(text) is not None
-        return Source(symbols_of(tree, package), tree, is_package=is_package, file=path, holds_memory=holds_memory)
-
-
 @frozen
 class _Step:
     """The digest of an item, "" if it has no code of its own, the items that it leads to, and its statements."""
@@ -320,7 +272,8 @@ class ReachedCode:
     """Finds the code that functions may reach, and its digests. Reads each module once. `index` finds the modules."""
 
     def __init__(self, index: ModuleIndex) -> None:
-        self._sources = Sources(index)
+        self._index = index
+        self._read: dict[str, Source | None] = {}  # the modules that were asked for, None for one not of the project
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
         self._imports: dict[str, Sequence[str]] = {}  # by module, what all of its code imports
@@ -332,7 +285,7 @@ class ReachedCode:
         reached = self.names(start)
         names = dict.fromkeys(name for module in reached for name in _with_packages(module))
         lists = (module for module, names in reached.items() if _BELOW in names)
-        lookups = [*(name for name in names if name in self._sources.read), *map(listing_name, lists)]
+        lookups = [*(name for name in names if name in self._read), *map(listing_name, lists)]
         items = ((module, name) for module, names in reached.items() for name in names)
         return {":".join(item): digest for item in items if (digest := self._steps[item].digest)}, lookups
 
@@ -368,9 +321,9 @@ class ReachedCode:
             if module in seen:
                 continue
             seen.add(module)
-            source, top = self._sources.get(module), module.partition(".")[0]
+            source, top = self._source(module), module.partition(".")[0]
             if source is None:
-                if top not in known and self._sources.get(top) is None:  # a name in a module is no module
+                if top not in known and self._source(top) is None:  # a name in a module is no module
                     return False
             elif source.tree is None or source.holds_memory:
                 return False
@@ -382,13 +335,50 @@ class ReachedCode:
 
     def file_of(self, module: str) -> Path | None:
         """Return the file of a module of the project; None if it has no file or is not of the project."""
-        source = self._sources.get(module)
+        source = self._source(module)
         return source.file if source is not None else None
 
     def symbols_of(self, module: str) -> Symbols | None:
         """Return the definitions and imports at the top of a module; None if it is not of the project."""
-        source = self._sources.get(module)
+        source = self._source(module)
         return source.symbols if source is not None else None
+
+    def _source(self, module: str) -> Source | None:
+        """Return the module if it and all packages around it belong to the project, else None."""
+        source = None
+        for name in _with_packages(module):
+            if name not in self._read:
+                self._read[name] = self._read_source(name)
+            source = self._read[name]
+            if source is None:
+                break
+        return source
+
+    def _read_source(self, module: str) -> Source | None:
+        spec = self._index.find(module)
+        if spec is None:
+            return None
+        is_package = spec.submodule_search_locations is not None
+        package = module if is_package else module.rpartition(".")[0]
+        nothing = ast.Module([], [])
+        if not spec.has_location or spec.origin is None:  # built-in, or a folder without an __init__.py
+            return Source(symbols_of(nothing, package), nothing, is_package=True) if is_package else None
+        path = Path(spec.origin)
+        whole = Source(
+            symbols_of(nothing, package), digest="unreadable", is_package=is_package, file=path, holds_memory=True
+        )
+        try:
+            if path.suffix != ".py":
+                return replace(whole, digest=file_checksum(path))
+            data = path.read_bytes()
+            text = data.decode("latin-1")
+            tree = parse(data, spec.origin)
+        except (OSError, SyntaxError, ValueError):
+            return whole
+        except (RecursionError, MemoryError):  # nested too deeply for the parser, but perhaps not for an import
+            return replace(whole, digest=text_checksum(text), words=dict.fromkeys(re.findall(r"[.\w]+", text)))
+        holds_memory = _HOLDERS.search(text) is not None
+        return Source(symbols_of(tree, package), tree, is_package=is_package, file=path, holds_memory=holds_memory)
 
     def _names_in(self, reached: Iterable[tuple[Item, _Step]]) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {}
@@ -425,7 +415,7 @@ class ReachedCode:
                     (whole if following[1] in (_WHOLE, _BELOW) else left).append(following)
 
     def _is_definition(self, module: str, name: str) -> bool:
-        source = self._sources.get(module)
+        source = self._source(module)
         return source is not None and source.tree is not None and name in source.symbols.definitions
 
     # -- one step ----------------------------------------------------------------------------------------------------
@@ -433,7 +423,7 @@ class ReachedCode:
     def _step(self, module: str, name: str) -> _Step:
         if name == _BELOW:
             return self._step_below(module)
-        source = self._sources.get(module)
+        source = self._source(module)
         if source is None:
             return _Step()
         symbols = source.symbols
@@ -468,9 +458,9 @@ class ReachedCode:
         return replace(step, following=following)
 
     def _step_below(self, package: str) -> _Step:
-        if package and self._sources.get(package) is None:
+        if package and self._source(package) is None:
             return _Step()
-        modules, digest = self._sources.index.modules_below(package)
+        modules, digest = self._index.modules_below(package)
         return _Step(digest, [(module, _WHOLE) for module in (*modules, package) if module])
 
     def _digest_definitions(self, module: str, symbols: Symbols, definitions: Sequence[Definition]) -> _Step:
@@ -506,7 +496,7 @@ class ReachedCode:
         for imported, rest in imports:
             anywhere |= imported.is_dynamic(rest)
             finds |= imported.finds(rest)
-            if self._sources.get(imported.module) is None:
+            if self._source(imported.module) is None:
                 queries.add(imported.name)
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
@@ -530,11 +520,12 @@ class ReachedCode:
 
     def _variables(self, module: str) -> Iterator[Item]:
         """Yield the variables of a module that a query may read as tables, also those of other modules in it."""
-        left = [(own, name) for own in (module, *self._stars(module)) for name in self._names_at_top(own)]
+        tops = ((own, self.symbols_of(own)) for own in (module, *self._stars(module)))
+        left = [(own, name) for own, top in tops if top for name in (*top.definitions, *top.imports)]
         seen = set[Item]()
         while left:
             item = left.pop()
-            source, name = self._sources.get(item[0]), item[1].partition(".")[0]
+            source, name = self._source(item[0]), item[1].partition(".")[0]
             if source is None or item in seen:
                 continue
             seen.add(item)
@@ -544,13 +535,9 @@ class ReachedCode:
             elif not definitions and name != _WHOLE:
                 left += self._resolve(item[0], name)
 
-    def _names_at_top(self, module: str) -> list[str]:
-        symbols = self.symbols_of(module)
-        return [] if symbols is None else [*symbols.definitions, *symbols.imports]
-
     def _may_have(self, module: str, path: str) -> bool:
         """Return whether a module may have something at this path. It may make names when it runs, or be a package."""
-        source = self._sources.get(module)
+        source = self._source(module)
         if source is None or source.tree is None or source.is_package or self._resolve(module, path.replace(":", ".")):
             return True
         return "__getattr__" in source.symbols.definitions or uses(source.tree, source.symbols.package).is_dynamic
@@ -566,7 +553,7 @@ class ReachedCode:
 
     def _is_function(self, module: str, name: str) -> bool:
         """Return whether a name is that of a function."""
-        source = self._sources.get(module)
+        source = self._source(module)
         found = source.symbols.definitions.get(name, ()) if source is not None else ()
         return bool(found) and all(isinstance(definition.body, FUNCTIONS) for definition in found)
 
@@ -580,7 +567,7 @@ class ReachedCode:
 
     def _resolve_own(self, module: str, name: str) -> list[Item]:
         """Resolve a name as `_resolve` does, without star imports."""
-        source = self._sources.get(module)
+        source = self._source(module)
         if source is None:
             return []
         head, _, rest = name.partition(".")
@@ -590,7 +577,7 @@ class ReachedCode:
         for imported in bound:
             found.extend(_targets(imported, rest))
         inner = f"{module}.{head}"
-        if source.is_package and all(imported.module != inner for imported in bound) and self._sources.get(inner):
+        if source.is_package and all(imported.module != inner for imported in bound) and self._source(inner):
             found.append((inner, rest or _WHOLE))
         return found
 
@@ -599,7 +586,7 @@ class ReachedCode:
         found: dict[str, None] = {}
         left = [module]
         while left:
-            source = self._sources.get(left.pop())
+            source = self._source(left.pop())
             new = [imported.module for imported in source.symbols.star_imports] if source is not None else []
             left.extend(star for star in new if star not in found)
             found.update(dict.fromkeys(new))
@@ -625,7 +612,7 @@ class ReachedCode:
     def _hands_on(self, module: str, symbols: Symbols, call: ast.Call) -> bool:
         """Return whether a call hands a list, mapping or set that the project has to a library, which may change it."""
         function = self._follow(module, symbols, uses(call.func, symbols.package))
-        if makes_new(call, symbols) or any(self._sources.get(inner) for inner, _ in function):
+        if makes_new(call, symbols) or any(self._source(inner) for inner, _ in function):
             return False
         given = (uses(part, symbols.package) for part in (*call.args, *call.keywords))
         items = [item for used in given for item in self._follow(module, symbols, used)]
@@ -634,7 +621,7 @@ class ReachedCode:
 
     def _may_change(self, module: str, name: str) -> bool:
         """Return whether a definition that an import uses may change objects of other code. A whole module may."""
-        source = self._sources.get(module)
+        source = self._source(module)
         if source is None or name == _WHOLE:
             return source is not None
         if (module, name) not in self._changing:

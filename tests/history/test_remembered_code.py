@@ -16,7 +16,7 @@ from nfrun.code import module_index
 from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.facts.known_facts import facts_of
 from nfrun.code.fingerprint import Fingerprints, FolderCode
-from nfrun.code.reached_code import Sources
+from nfrun.code.reached_code import ReachedCode
 from nfrun.history.cache import remembered_code
 from nfrun.history.cache.remembered_code import restore_code, save_code
 
@@ -90,10 +90,10 @@ def restored(folder: Path) -> Fingerprints:
 
 
 def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(self: Sources, module: str) -> None:
+    def read(self: ReachedCode, module: str) -> None:
         raise AssertionError(f"{module} is read")
 
-    monkeypatch.setattr(Sources, "_read", read)
+    monkeypatch.setattr(ReachedCode, "_read_source", read)
 
 
 def test_unchanged_code_is_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

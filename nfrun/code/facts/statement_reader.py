@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nfrun.code.bindings import FUNCTIONS, Function, parts_of
-from nfrun.code.effects import CHANGERS, MUTATORS, REMOVERS
+from nfrun.code.effects import CHANGERS, DEFINING, MUTATORS, REMOVERS
 from nfrun.code.facts import global_state
 from nfrun.code.facts.addresses import client_of, hosts_in
 from nfrun.code.facts.clocks import Times, may_be_timed
@@ -52,7 +52,6 @@ _POSITIONS = 8  # of arguments that are told apart
 
 _NAMES = (ast.Attribute, ast.Name, ast.Subscript)
 _VARIABLE = re.compile(r"([\w.]+:\w+)(?:\.\w+|\[\])*")
-_ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is defined
 _ONLY_WRITES = {"append", "extend", "add", "update", "insert", "clear", "appendleft", "put"}
 
 
@@ -257,7 +256,7 @@ class StatementReader:
             self.found.bound.append((f"{key}()", Term("key", (), (self._returns,))))
         if decorators:  # such as a property
             self.found.bound.append((f".{name}", Term("key", (), (self._returns,))))
-        self._runs = name not in _ON_IMPORT
+        self._runs = name not in DEFINING
         if isinstance(node.body, list):
             for statement in node.body:
                 self._statement(statement)
