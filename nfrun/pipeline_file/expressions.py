@@ -47,20 +47,6 @@ def is_one_expression(text: str) -> bool:
     return _EXPRESSION.fullmatch(text.strip()) is not None
 
 
-def names_in(text: str) -> set[str]:
-    """Return the top-level names in the expressions of a text in which `check` finds no problem."""
-    return {name for match in _EXPRESSION.finditer(text) for name in _names_of(match[1].strip())}
-
-
-@lru_cache(maxsize=1_000)
-def _names_of(code: str) -> frozenset[str]:
-    if member := _MEMBER.fullmatch(code) or _ENTRY.fullmatch(code):
-        return frozenset([member[1]])
-    from jinja2 import nodes
-
-    return frozenset([name.name for name in _environment().parse("{{ " + code + " }}").find_all(nodes.Name)])
-
-
 def has_secret(text: str) -> bool:
     """Whether the text uses a secret. Reliable only for text in which `check` finds no problem."""
     return any(_is_secret(match[1].strip()) for match in _EXPRESSION.finditer(text))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
@@ -18,7 +18,6 @@ from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NOTHING, UTC, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, frozen, mutable, replace
-from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.registry import kind_of
 from nfrun.pipeline_file.axes import Names
 from nfrun.pipeline_file.budgets import refused_amounts, with_memory
@@ -26,7 +25,7 @@ from nfrun.pipeline_file.cells import MatrixNames, expand_matrix, seen_by_graph
 from nfrun.pipeline_file.columns import column_problems
 from nfrun.pipeline_file.conditions import check_value, of_sections, without_disabled
 from nfrun.pipeline_file.contracts import checks_path, is_bound, problems_of_values
-from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all, has_secret, names_in
+from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all, has_secret
 from nfrun.pipeline_file.file_conflicts import file_conflicts
 from nfrun.pipeline_file.findings import Findings, in_file_order
 from nfrun.pipeline_file.known_checks import KnownChecks
@@ -194,13 +193,9 @@ def each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
 
 @mutable
 class NodeBinder(Findings):
-    """Evaluates the expressions of the nodes of one pipeline and collects the problems.
-
-    With `only` the names that are known, texts with other names stay as they are.
-    """
+    """Evaluates the expressions of the nodes of one pipeline and collects the problems."""
 
     names: Names = field(kw_only=True)
-    only: Collection[str] | None = None
     functions: FunctionLookup = field(kw_only=True)
     secrets: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     on_run: Callable[[str], object] = lambda text: None
@@ -251,8 +246,7 @@ class NodeBinder(Findings):
         if body is spec.body and not env and not with_ and not files and not settings and if_ is spec.if_:
             return spec
         bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_, **settings)
-        is_known = body and not has_expression(body) and len(self.diagnostics) == before
-        if is_known and (kind.says.is_template or spec.plugin):
+        if body and len(self.diagnostics) == before and (kind.says.is_template or spec.plugin):
             # The loader could not check a file ending, an option or a value that an expression produces.
             for found in kind.says.check(bound, self.functions):
                 if found.is_warning:  # `validate` tells it where no expression gives the values
@@ -275,7 +269,7 @@ class NodeBinder(Findings):
                 value: Any = {name: self.value(item, place_of((key, name))) for name, item in setting.items()}
             else:
                 value = self.value(setting, path)
-            if len(self.diagnostics) > before or not is_evaluated(value):
+            if len(self.diagnostics) > before:
                 continue
             known = (path, repr(value))
             if known not in self.checked:
@@ -309,7 +303,7 @@ class NodeBinder(Findings):
         if len(self.diagnostics) > before:
             return check
         check = replace(check, value=found[check.kind], allow=found["allow"], with_=found["with"])
-        for steps, what, hint in problems_of_values(check) if is_bound(check) else ():
+        for steps, what, hint in problems_of_values(check):
             self.report((*at, *steps), what, hint)
         return check
 
@@ -317,7 +311,7 @@ class NodeBinder(Findings):
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
         before = len(self.diagnostics)
         value = self.value(text, path, seen_by_graph(self.names))
-        if len(self.diagnostics) == before and value != text and (wrong := check_value(value)):
+        if len(self.diagnostics) == before and (wrong := check_value(value)):
             self.report(path, *wrong)
         return value is True
 
@@ -366,8 +360,6 @@ class NodeBinder(Findings):
         """
 
         def evaluated(text: str, path: Keys) -> Any:
-            if self.only is not None and not names_in(text).issubset(self.only):
-                return text
             if "run" in text:
                 self.on_run(text)
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import NOTHING, Pipeline
+from nfrun.core.pipeline import Pipeline
 from nfrun.core.values import replace
 from nfrun.pipeline_file.axes import find_values
 from nfrun.pipeline_file.budgets import refused_amounts
@@ -18,7 +18,7 @@ from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_path
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import code_warnings, missing, warnings_of
 from nfrun.pipeline_file.parameters import default_names
-from nfrun.pipeline_file.resolve import NodeBinder, each_once, functions_of
+from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.subpipelines import with_included
 from nfrun.pipeline_file.yaml.document import Document
 
@@ -69,23 +69,9 @@ def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
     if not problems and all(axis.values for axis in axes.values()):
         expanded = expand(expanded, problems)
     errors = [document.told(problem) for problem in problems]
-    if errors:
-        raise SpecError(errors)
-    if expanded.nodes is not pipeline.nodes:
+    if expanded.nodes is not pipeline.nodes and not errors:
         nodes = with_default_paths(expanded.nodes, pipeline.params, MatrixNames(axes).of)
         errors += file_conflicts(nodes, Path(pipeline.folder), document)
-        errors += cell_problems(expanded, document)
     if errors:
         raise SpecError(errors)
     return [document.told(problem) for problem in wrong if problem.about]
-
-
-def cell_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
-    """Return what is wrong with expressions in cells that use nothing but `matrix`. The pipeline is expanded."""
-    functions = FunctionLookup(Path(pipeline.folder))
-    binder = NodeBinder(document, names=NOTHING, functions=functions, only=("matrix",))
-    binder.cells = MatrixNames(pipeline.axes)
-    for spec in pipeline.nodes.values():
-        if spec.of:
-            binder.node(spec)
-    return each_once(binder.diagnostics)

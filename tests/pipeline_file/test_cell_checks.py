@@ -1,4 +1,4 @@
-"""What the values of axes alone make wrong: `validate` tells it as `plan` and `run` do, once for all cells."""
+"""What the values of axes alone make wrong: `plan` and `run` tell it, once for all cells."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.core.errors import Diagnostic, SpecError
+from nfrun.core.errors import SpecError
 from nfrun.pipeline_file.resolve import resolve
-from nfrun.pipeline_file.validate import validate_file
 
 AXES = "params: {n: 1}\nmatrix: {m: [{id: a}, {id: b, C: 1, t: 3 moons}], fold: [0, 1]}\nnodes:\n  "
 # Each is a node and what is told of it.
@@ -61,23 +60,4 @@ def bound(file: Path) -> object:
 def test_a_value_that_is_wrong_for_its_place_is_told_once(tmp_path: Path, case: str) -> None:
     text, expected = case.split("\n")
     (tmp_path / "p.yaml").write_text(f"{AXES}{text}\n")
-    warnings: list[Diagnostic] = []
-    assert told(tmp_path, lambda file: validate_file(file, warnings.append)) == [expected]
     assert told(tmp_path, bound) == [expected]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'x: {matrix: fold, run: x, if: "${{ matrix.fold == params.n }}"}',
-        'x: {matrix: fold, run: x, with: {a: "${{ matrix.fold // params.n }}", b: "${{ env.B }}"}}',
-        'x: {matrix: m, run: x, timeout: "${{ matrix.m.t if params.n == 2 else 3 }}"}',
-        'x: {matrix: m, read: "${{ matrix.m.id }}.foo", with: {format: csv}, continue_on_error: true}',
-        'x: {matrix: m, read: "${{ matrix.m.id }}.foo", with: {format: "${{ params.n ~ \'csv\' }}"}}',
-        'x: {matrix: m, run: x, with: {c: "${{ matrix.m.C | default(3) }}"}}',
-        'x: {matrix: fold, sql: select 1 as a, with: {c: "${{ matrix.fold }}"}, checks: [{rows: "${{ params.n }}"}]}',
-    ],
-)
-def test_what_depends_on_more_than_axes_is_left_to_plan(tmp_path: Path, text: str) -> None:
-    (tmp_path / "p.yaml").write_text(f"{AXES}{text}\n")
-    validate_file(tmp_path / "p.yaml", lambda warning: None)
