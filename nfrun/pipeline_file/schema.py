@@ -1,4 +1,4 @@
-"""Checks a document against the JSON Schema of pipeline files, and for `nfrun doctor` the line that names the schema.
+"""Checks a document against the JSON Schema of pipeline files.
 
 jsonschema_rs accepts valid files fast. For the others jsonschema finds the errors and `suggestions.py` gives the hints.
 """
@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nfrun.core.errors import Problem
-from nfrun.core.health import NOTE, OK, HealthCheck
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
@@ -25,7 +21,6 @@ from nfrun.pipeline_file import suggestions
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
 from nfrun.pipeline_file.yaml.document import Document
-from nfrun.pipeline_file.yaml.text_file import read_text
 from nfrun.system.checksums import text_checksum
 
 if TYPE_CHECKING:
@@ -118,27 +113,3 @@ def _problems_of(error: ValidationError) -> Iterator[Problem]:
         for found in violations(error, name):
             hint = suggestions.wrong_value(path, value, schema) if is_of_value else found.hint if is_choice else ""
             yield replace(found, hint=hint)
-
-
-# The second form is that of JetBrains.
-_MODELINE = re.compile(r"^#\s*(?:yaml-language-server\s*:\s*\$schema=|\$schema:\s*)(\S+)", re.MULTILINE)
-
-
-def check_modeline(file: Path) -> HealthCheck:
-    """Check whether editors find the schema of this nfrun by the modeline of a file. Raises SpecError."""
-    found = _MODELINE.search(read_text(file, str(file)))
-    if found is None:
-        return HealthCheck("editor", OK, f"{file.name} does not tell editors where its schema is")
-    named = found[1]
-    facts = {"schema": named}
-    if "://" in named and not named.startswith("file://"):
-        return HealthCheck("editor", OK, f"{file.name} names the schema {named}", "", facts)
-    schema = file.parent / named.removeprefix("file://")
-    advice = f"nfrun schema > {shlex.quote(str(schema))}"
-    if not schema.is_file():
-        return HealthCheck("editor", NOTE, f"{file.name} names the schema {named}, which is not there", advice, facts)
-    with suppress(OSError, ValueError):
-        if json.loads(schema.read_bytes()) == json.loads(document_schema("pipeline")):
-            return HealthCheck("editor", OK, f"{named} is the schema of this nfrun", "", facts)
-    text = f"{named} is not the schema of this nfrun: editors may refuse what it can, or offer what it cannot"
-    return HealthCheck("editor", NOTE, text, advice, facts)

@@ -45,7 +45,6 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
 def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[HealthCheck]:
     from nfrun.history.health import check_reuse, check_unseen, check_work_dir
     from nfrun.history.work_dir import WorkDir
-    from nfrun.pipeline_file.schema import check_modeline
 
     there = WorkDir(work)
     if not there.is_used() and (work.is_dir() or not work.exists()):
@@ -57,8 +56,6 @@ def _check_work(folder: Path, work: Path, pipeline: Path | None) -> Iterator[Hea
         if all(check.about != "work folder" for check in checks):
             yield from check_reuse(there, there.name_of_file(pipeline.absolute()) if pipeline else None)
     yield check_unseen(folder)
-    if pipeline is not None:
-        yield check_modeline(pipeline)
 
 
 def _budget() -> int | None:
