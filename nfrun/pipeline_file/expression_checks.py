@@ -14,7 +14,6 @@ from typing import Any
 from nfrun.core.contracts import BUILT_IN_CHECKS
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import EXPRESSION_START, LAST_SECTIONS, has_expression
-from nfrun.core.text import ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes
@@ -53,14 +52,13 @@ def check_expressions(
         if any(path[:i] in broken for i in range(1, len(path))) or str(path[0]).startswith("x-"):
             continue
         for found in islice(_check_string(as_of_node(inside_profile(path)), value, names), _MAX_DIAGNOSTICS):
-            # The caret of other messages about axes is under whole values, too.
-            yield replace(found, path=path, length=0 if found.about == "matrix" else found.length)
+            yield replace(found, path=path)
 
 
 class _Names:
     """Holds the names that expressions may use in this file.
 
-    A top-level name maps to its keys, or to None where they are not known.
+    `withheld` are the keys of `env` that are secret.
     """
 
     def __init__(self, root: Mapping[str, Any], broken: Mapping[Keys, object], axes: DeclaredAxes) -> None:
@@ -75,32 +73,18 @@ class _Names:
         }
         items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
         self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown
-        self._withheld = {name: f"write ${{{{ secrets.{ellipsize(name)} }}}}" for name in items}
-        self._secret_env = [key for key, value in entries(env) if isinstance(value, str) and has_secret(value)]
+        made = [key for key, value in entries(env) if isinstance(value, str) and has_secret(value)]
+        self.withheld = {*items, *made}
 
     def at(self, path: Keys) -> Seen:
         """Return what expressions see in the value at this path."""
-        known, elsewhere = self._known, self._matrix(path)
-        if not elsewhere:
-            known = {**known, "matrix": None if path[1] in self._axes.unclear else self._axes.seen_by(str(path[1]))}
-        if _makes_graph(path):
-            known = {**known, "run": ("name", "folder")}
-        if path[0] == "env":
-            return Seen({**known, "secrets": self._secrets}, self._withheld, elsewhere)
-        withheld = {**dict.fromkeys(self._secret_env, "write here what 'env' of the file has for it"), **self._withheld}
-        if _is_env(path):
-            return Seen({**known, "secrets": self._secrets}, withheld, elsewhere)
-        return Seen(known, dict.fromkeys(withheld, SECRET_INSTEAD), elsewhere)
-
-    def _matrix(self, path: Keys) -> dict[str, tuple[str, str]]:
-        """Return the message and the hint for `matrix` in the value at this path, nothing if expressions see it."""
-        if path[0] != "nodes" or path[2:3] == ("matrix",):
-            return {"matrix": ("there is no 'matrix' here", "it is in the nodes that have axes")}
-        node = str(path[1])
-        if node in self._axes.unclear or self._axes.of_nodes.get(node):
-            return {}
-        what = f"'{ellipsize(node)}' has no axes, so there is no 'matrix' here"
-        return {"matrix": (what, f"give it some: matrix: {next(iter(self._axes.axes), '{name: [a, b]}')}")}
+        seen = dict(self._known)
+        node = str(path[1]) if path[0] == "nodes" and path[2:3] != ("matrix",) else ""
+        if node and (node in self._axes.unclear or self._axes.of_nodes.get(node)):
+            seen["matrix"] = None if node in self._axes.unclear else self._axes.seen_by(node)
+        if path[0] == "matrix" or (path[0] in _SECTIONS and path[2:3] in (("matrix",), ("if",))):
+            seen["run"] = ("name", "folder")  # the graph does not depend on the others
+        return {**seen, "secrets": self._secrets} if _is_env(path) else seen
 
 
 def _check_string(path: Keys, value: str, names: _Names) -> Iterator[Problem]:
@@ -109,7 +93,7 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[Problem]:
         for found in _PLAIN_JINJA.finditer(value):
             what, hint = "'{{' alone begins no expression", "write ${{ … }}"
             yield Problem((), what, hint, start=found.start(), length=2)
-        yield from check(value, names.at(path))
+        yield from check(value, names.at(path), names.withheld)
     elif has_expression(value):
         start = value.index(EXPRESSION_START)
         length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
@@ -130,11 +114,6 @@ def may_stand(path: Keys) -> bool:
         return bool(inner) and inner[0] in (*BUILT_IN_CHECKS, "with", "allow") and inner[0] != "references"
     is_template = key in KINDS and KINDS[str(key)].says.is_template
     return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)
-
-
-def _makes_graph(path: Keys) -> bool:
-    """Return whether the value at this path decides which nodes and edges there are."""
-    return path[0] == "matrix" or (path[0] in _SECTIONS and path[2:3] in (("matrix",), ("if",)))
 
 
 def _is_env(path: Keys) -> bool:

@@ -13,9 +13,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Problem
-from nfrun.core.pipeline import EXPRESSION_START, NOTHING, has_expression
+from nfrun.core.pipeline import EXPRESSION_START, has_expression
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import field, frozen
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.yaml.document import Keys
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
 # The usual expressions are checked and evaluated here, since importing Jinja takes longer than reading most files.
-_MEMBER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
-_ENTRY = re.compile(r"(matrix|params)\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
+_MEMBER = re.compile(r"([A-Za-z_]\w*)\.([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?", re.ASCII)
 _MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
 
 
@@ -53,27 +51,17 @@ def has_secret(text: str) -> bool:
 
 
 def _is_secret(code: str) -> bool:
-    return code.startswith("secrets.") and _MEMBER.fullmatch(code) is not None
+    return (member := _MEMBER.fullmatch(code)) is not None and member[1] == "secrets" and not member[3]
 
 
-@frozen
-class Seen:
-    """The names that expressions see where they stand.
-
-    `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
-    keys of `env` that expressions cannot read because they are secret to the hint for each. `elsewhere` has the message
-    and the hint for each top-level name that expressions in other places have.
-    """
-
-    names: Mapping[str, Collection[str] | None]
-    withheld: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=lambda: NOTHING)
+# The top-level names that expressions see, each with its keys, or None if these are known only at run time.
+Seen = Mapping[str, Collection[str] | None]
 
 
-def check(text: str, seen: Seen) -> Iterator[Problem]:
+def check(text: str, seen: Seen, withheld: Collection[str] = ()) -> Iterator[Problem]:
     """Yield the problems of the expressions in the text, without evaluating any.
 
-    They are about the top-level name whose key is wrong, or that is out of place; "" for other problems.
+    Expressions cannot read keys of `env` that are `withheld`, as they are secret.
     """
     end = 0
     while (start := text.find(EXPRESSION_START, end)) >= 0:
@@ -82,8 +70,8 @@ def check(text: str, seen: Seen) -> Iterator[Problem]:
             yield Problem((), "this expression has no end", "close it with }}", start=start, length=3)
             return
         end = match.end()
-        for what, hint, name in _check_one(match[1].strip(), seen):
-            yield Problem((), what, hint, start=start, length=end - start, about=name)
+        for what, hint in _check_one(match[1].strip(), seen, withheld):
+            yield Problem((), what, hint, start=start, length=end - start)
 
 
 def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -124,70 +112,64 @@ def _as_text(value: Any, code: str) -> str:
     return env_text(value)
 
 
-def _check_one(code: str, seen: Seen) -> Iterator[tuple[str, str, str]]:
-    """Yield the message, hint and top-level name of each problem of one expression: the text between the braces."""
-    names = seen.names
-    if (member := _MEMBER.fullmatch(code) or _ENTRY.fullmatch(code)) and member[1] in names:
-        name, key = member[1], member[2]
-        keys = names[name]
-        if (keys is None or key in keys) and not (".__" in code or (name == "env" and key in seen.withheld)):
+def _check_one(code: str, seen: Seen, withheld: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the message and the hint for each problem of one expression: the text between the braces."""
+    if (member := _MEMBER.fullmatch(code)) and member[1] in seen and ".__" not in code:
+        keys = seen[member[1]]
+        if (keys is None or member[2] in keys) and not (member[1] == "env" and member[2] in withheld):
             return
 
     from jinja2 import nodes
     from jinja2.exceptions import TemplateSyntaxError
 
     if not code:
-        yield "this expression is empty", f"write one of {', '.join(names)}", ""
+        yield "this expression is empty", f"write one of {', '.join(seen)}"
         return
     try:
         tree = _environment().parse("{{ " + code + " }}")
-        found = dict.fromkeys(_check_tree(tree, code, seen))
+        found = dict.fromkeys(_check_tree(tree, code, seen, withheld))
         yield from found
         if not found and not list(tree.find_all(nodes.Name)):  # its value is fixed
             _value(code, {})
     except ExpressionError as error:
-        yield str(error), "", ""
+        yield str(error), ""
     except RecursionError:
-        yield f"'{ellipsize(code)}' is nested too deeply", "", ""
+        yield f"'{ellipsize(code)}' is nested too deeply", ""
     except TemplateSyntaxError as error:
         why = (error.message or "syntax error").replace("end of print statement", "end of expression")
-        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", "", ""
+        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", ""
 
 
-def _check_tree(tree: Any, code: str, seen: Seen) -> Iterator[tuple[str, str, str]]:
-    """Yield the message, hint and top-level name for each unknown name, filter, test or key, and misplaced secret."""
+def _check_tree(tree: Any, code: str, seen: Seen, withheld: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the message and the hint for each unknown name, filter, test or key, and each misplaced secret."""
     from jinja2 import nodes
 
-    names, withheld, elsewhere = seen.names, seen.withheld, seen.elsewhere
-    for name in tree.find_all(nodes.Name):
-        if name.name == "secrets" and name.name not in names:
-            yield "a secret can be used in 'env' only", SECRET_INSTEAD, ""
-        elif name.name == "secrets" and not _is_secret(code):
+    for name in [use.name for use in tree.find_all(nodes.Name)]:
+        if name == "secrets" and name not in seen:
+            yield "a secret can be used in 'env' only", SECRET_INSTEAD
+        elif name == "secrets" and not _is_secret(code):
             # A secret changed by an operator or filter could not be recognised, and so not redacted.
-            yield (
-                "a secret must be a whole expression",
-                "write ${{ secrets.NAME }}, and other text before or after it",
-                "",
-            )
-        elif name.name in elsewhere:
-            yield *elsewhere[name.name], name.name
-        elif name.name not in names:
-            yield f"there is nothing called '{ellipsize(name.name)}' in expressions", _suggest(name.name, names), ""
+            yield "a secret must be a whole expression", "write ${{ secrets.NAME }}, and other text before or after it"
+        elif name == "matrix" and name not in seen:
+            yield "there is no 'matrix' here", "only a node with 'matrix: AXIS' has it"
+        elif name not in seen:
+            yield f"there is nothing called '{ellipsize(name)}' in expressions", _suggest(name, seen)
     for kind, what, known in ((nodes.Filter, "filter", FILTERS), (nodes.Test, "test", _environment().tests)):
         for use in tree.find_all(kind):
             if use.name not in known:
-                yield f"there is no {what} '{ellipsize(use.name)}' in expressions", _suggest(use.name, known), ""
+                yield f"there is no {what} '{ellipsize(use.name)}' in expressions", _suggest(use.name, known)
     for use in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
         key = use.attr if isinstance(use, nodes.Getattr) else getattr(use.arg, "value", None)
-        keys = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
+        of = use.node.name if isinstance(use.node, nodes.Name) else ""
+        keys = seen.get(of)
         if isinstance(key, str) and key.startswith("__"):
-            yield f"'{ellipsize(key)}' is out of reach of expressions", "", ""
-        elif isinstance(key, str) and isinstance(use.node, nodes.Name) and use.node.name == "env" and key in withheld:
-            yield f"'{ellipsize(key)}' is secret, and not in 'env' of expressions", withheld[key], ""
+            yield f"'{ellipsize(key)}' is out of reach of expressions", ""
+        elif isinstance(key, str) and of == "env" and key in withheld:
+            hint = "write the secret itself: ${{ secrets.NAME }}" if "secrets" in seen else SECRET_INSTEAD
+            yield f"'{ellipsize(key)}' is secret, and not in 'env' of expressions", hint
         elif keys is not None and isinstance(key, str) and key not in keys:
             declare = f"name it at the top of the file: secrets: [{ellipsize(key)}]"
-            hint = declare if use.node.name == "secrets" and not keys else _suggest(key, keys)
-            yield f"'{use.node.name}' has no '{ellipsize(key)}'", hint, use.node.name
+            yield f"'{of}' has no '{ellipsize(key)}'", declare if of == "secrets" and not keys else _suggest(key, keys)
 
 
 def _suggest(word: str, known: Collection[str]) -> str:
@@ -199,12 +181,13 @@ def _suggest(word: str, known: Collection[str]) -> str:
 
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
     """Evaluate one expression to plain data. Raises ExpressionError, whatever goes wrong."""
-    if (member := _MEMBER.fullmatch(code)) and member[2] in (known := names.get(member[1], {})):
-        return _plain(known[member[2]], code, [MAX_SIZE])
-    if entry := _ENTRY.fullmatch(code):
-        value = names.get(entry[1], {}).get(entry[2])
-        if isinstance(value, Mapping) and entry[3] in value:
-            return _plain(value[entry[3]], code, [MAX_SIZE])
+    if member := _MEMBER.fullmatch(code):
+        value: Any = names
+        steps = [step for step in member.groups() if step]
+        while steps and isinstance(value, Mapping) and steps[0] in value:
+            value = value[steps.pop(0)]
+        if not steps:
+            return _plain(value, code, [MAX_SIZE])
 
     from jinja2 import Undefined
     from jinja2.exceptions import TemplateError

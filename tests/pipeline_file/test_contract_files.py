@@ -157,13 +157,13 @@ WRONG = [
         "grid",
         'spec: "${{ matrix.model }}"',
         'spec: "${{ matrix.modle }}"',
-        ["20:18: 'matrix' has no 'modle' (did you mean 'model'?)"],
+        ["20:19: 'matrix' has no 'modle' (did you mean 'model'?)"],
     ),
     (
         "grid",
         "data/digits.parquet",
         '"data/${{ matrix.fold }}.parquet"',
-        ["9:16: 'data' has no axes, so there is no 'matrix' here (give it some: matrix: model)"],
+        ["9:22: there is no 'matrix' here (only a node with 'matrix: AXIS' has it)"],
     ),
     (
         "grid",
@@ -264,7 +264,7 @@ WRONG = [
         "sample: {of: unit}",
         "smaple: {of: unit}",
         [
-            "15:49: 'matrix' has no 'sample' (did you mean 'smaple'?)",
+            "15:50: 'matrix' has no 'sample' (did you mean 'smaple'?)",
             "18:19: there is no axis 'sample' (did you mean 'smaple'?)",
         ],
     ),

@@ -8,7 +8,7 @@ import pytest
 
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import has_expression
-from nfrun.pipeline_file.expressions import ExpressionError, Seen, check, evaluate
+from nfrun.pipeline_file.expressions import ExpressionError, check, evaluate
 
 NAMES: dict[str, dict[str, Any]] = {
     "params": {"x": 3, "s": "ab", "l": [1, 2], "d": {"a": 1}, "b": True, "f": 1.5, "n": None},
@@ -64,7 +64,7 @@ def Found(start: int, length: int, message: str, hint: str = "") -> Problem:
 def test_value(text: str, value: Any) -> None:
     found = evaluate(text, NAMES)
     assert (found, type(found)) == (value, type(value))
-    assert list(check(text, Seen(KNOWN))) == []
+    assert list(check(text, KNOWN)) == []
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_values_that_cannot_be_part_of_a_text(name: str) -> None:
     ],
 )  # fmt: skip
 def test_findings_of_the_check(text: str, findings: list[Problem]) -> None:
-    assert list(check(text, Seen(KNOWN))) == findings
+    assert list(check(text, KNOWN)) == findings
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_findings_of_the_check(text: str, findings: list[Problem]) -> None:
 )
 def test_deep_nesting(code: str) -> None:
     text = f"${{{{ {code} }}}}"
-    assert all("nested too deeply" in finding.message for finding in check(text, Seen(KNOWN)))
+    assert all("nested too deeply" in finding.message for finding in check(text, KNOWN))
     try:
         evaluate(text, NAMES)
     except ExpressionError as error:
@@ -167,9 +167,7 @@ def test_deep_nesting(code: str) -> None:
 
 
 def test_a_file_without_params() -> None:
-    assert [finding.hint for finding in check("${{ params.x }}", Seen({"params": [], "env": None}))] == [
-        "the file has none"
-    ]
+    assert [finding.hint for finding in check("${{ params.x }}", {"params": [], "env": None})] == ["the file has none"]
 
 
 def test_has_expression() -> None:
@@ -198,7 +196,7 @@ def test_what_makes_a_small_value_is_allowed(code: str, value: object) -> None:
 
 def test_an_expression_of_fixed_values_is_evaluated_by_the_check() -> None:
     text = "${{ 'x' * 9999999 }} ${{ 1 + 1 }} ${{ params.n * 10 ** 99 }}"
-    assert [(d.start, d.message) for d in check(text, Seen({"params": ["n"]}))] == [
+    assert [(d.start, d.message) for d in check(text, {"params": ["n"]})] == [
         (0, "''x' * 9999999': this product is too large")
     ]
 

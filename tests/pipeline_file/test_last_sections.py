@@ -87,8 +87,8 @@ WRONG = {
     "on_failure: {s: {run: x}}\nfinally: {s: {run: x}}": "6:11: there is a node 's' already (line 5) (rename one)",
     "on_failure: notify": "5:13: 'on_failure' must be a mapping, not 'notify' (for example on_failure: {tell: {run: "
     './notify.sh "$NFRUN_FAILED"}})',
-    "on_failure: {s: {run: x, env: {A: '${{ matrix.m }}'}}}": "5:35: there is no 'matrix' here (it is in the nodes that "
-    "have axes)",
+    "on_failure: {s: {run: x, env: {A: '${{ matrix.m }}'}}}": "5:36: there is no 'matrix' here (only a node with "
+    "'matrix: AXIS' has it)",
     "on_failure: {s: {run: 'echo ${{ params.x }}'}}": "5:29: an expression is not evaluated here (put it under 'with' and "
     'write "$NFRUN_WITH_name": values are never pasted into a script)',
     "on_failure: {s: {python: 'steps:f', format: csv}}": "5:37: 'format' is what a shell script reads and writes; only a "

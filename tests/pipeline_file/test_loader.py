@@ -1043,7 +1043,7 @@ nodes:
 --
 p.yaml:4:25: 'TOKEN' is secret, and not in 'env' of expressions
     4 |   b: {run: x, env: {A: '${{ env.TOKEN }}'}}
-      |                         ^^^^^^^^^^^^^^^^ write ${{ secrets.TOKEN }}
+      |                         ^^^^^^^^^^^^^^^^ write the secret itself: ${{ secrets.NAME }}
 
 secrets: [TOKEN]
 nodes:
@@ -1123,13 +1123,13 @@ nodes:
 --
 p.yaml:2:48: 'TOKEN' is secret, and not in 'env' of expressions
     2 | env: {AUTH: 'Bearer ${{ secrets.TOKEN }}', B: '${{ env.TOKEN }}'}
-      |                                                ^^^^^^^^^^^^^^^^ write ${{ secrets.TOKEN }}
+      |                                                ^^^^^^^^^^^^^^^^ write the secret itself: ${{ secrets.NAME }}
 p.yaml:4:26: 'AUTH' is secret, and not in 'env' of expressions
     4 |   a: {run: x, with: {v: '${{ env.AUTH }}'}}
       |                          ^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
 p.yaml:5:25: 'AUTH' is secret, and not in 'env' of expressions
     5 |   b: {run: x, env: {v: '${{ env.AUTH }}'}}
-      |                         ^^^^^^^^^^^^^^^ write here what 'env' of the file has for it
+      |                         ^^^^^^^^^^^^^^^ write the secret itself: ${{ secrets.NAME }}
 
 secrets: [TOKEN]
 defaults: {env: {AUTH: 'Bearer ${{ secrets.TOK }}'}}
@@ -1419,11 +1419,11 @@ def test_any_document_gives_a_pipeline_or_diagnostics(document: Any) -> None:
 @given(st.text("${}params.x[]'\"|+*%()-_~ 1a,:<>=\n", max_size=30))
 def test_any_text_in_an_expression(code: str) -> None:
     """Evaluating any text gives a value or an ExpressionError with a message of one line."""
-    from nfrun.pipeline_file.expressions import ExpressionError, Seen, check
+    from nfrun.pipeline_file.expressions import ExpressionError, check
 
     text = "${{" + code + "}}"
     names = {"params": {"x": 3}, "env": {}, "run": {}}
-    findings = list(check(text, Seen(names)))
+    findings = list(check(text, names))
     assert all(finding.message and 0 <= finding.start < len(text) for finding in findings)
     try:
         evaluate(text, names)

@@ -266,9 +266,9 @@ p.yaml:1:19: the values '1.5' and '1.5' of the axis 'v' have one id
 matrix: {v: "${{ matrix.x }}"}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:13: there is no 'matrix' here
+p.yaml:1:14: there is no 'matrix' here
     1 | matrix: {v: "${{ matrix.x }}"}
-      |             ^^^^^^^^^^^^^^^^^ it is in the nodes that have axes
+      |              ^^^^^^^^^^^^^^^ only a node with 'matrix: AXIS' has it
 
 matrix: {v: [1], exclude: [{v: 1}]}
 nodes: {a: {matrix: v, run: x}}

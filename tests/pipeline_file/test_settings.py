@@ -75,9 +75,9 @@ p.yaml:3:25: 'params' has no 'm'
     3 |   a: {run: x, timeout: '${{ params.m }}'}
       |                         ^^^^^^^^^^^^^^^ there is soon, n, proc""",
     "timeout: '${{ matrix.t }}'": """
-p.yaml:3:24: 'a' has no axes, so there is no 'matrix' here
+p.yaml:3:25: there is no 'matrix' here
     3 |   a: {run: x, timeout: '${{ matrix.t }}'}
-      |                        ^^^^^^^^^^^^^^^^^ give it some: matrix: {name: [a, b]}""",
+      |                         ^^^^^^^^^^^^^^^ only a node with 'matrix: AXIS' has it""",
     "timeout: '${{ secrets.S }}'": """
 p.yaml:3:25: a secret can be used in 'env' only
     3 |   a: {run: x, timeout: '${{ secrets.S }}'}
