@@ -27,22 +27,13 @@ _SYNONYMS = {
     "files": ("deps", "deps_files", "file_deps", "file_dep", "input_files", "sources", "watch", "paths"),
     "checks": ("tests", "test", "data_tests", "expectations", "assertions", "assert", "validations", "constraints"),
     "schema": ("dtypes", "types", "column_types"),
-    "not_null": ("required",),
-    "unique": ("primary_key", "distinct"),
-    "enum": ("accepted_values", "isin", "is_in", "one_of", "allowed"),
-    "range": ("between", "min_max", "in_range", "accepted_range"),
     "match": ("regex", "pattern", "matches", "like"),
-    "references": ("relationships", "foreign_key", "relationship"),
-    "fresh": ("freshness", "recency"),
-    "rows": ("row_count", "count", "num_rows"),
     "retries": ("retry", "max_retries", "attempts"),
     "if": ("when", "condition", "only_if", "run_if", "enabled", "unless", "skip_if"),
     "continue_on_error": (
         *("continue-on-error", "allow_failure", "allow_failures", "ignore_errors", "ignore_error", "ignore_failure"),
         *("soft_fail", "tolerate", "can_fail", "optional"),
     ),
-    "on_failure": ("on_error", "on_fail", "failure", "on_failure_callback", "on_failure_do", "rescue"),
-    "finally": ("always", "cleanup", "clean_up", "teardown", "on_exit", "after_all", "ensure", "post", "onexit"),
     "timeout": ("execution_timeout", "timeout_seconds", "timeout-minutes", "time_limit"),
     "params": ("parameters", "vars", "variables", "args", "inputs"),
     "description": ("desc", "doc", "docs", "help", "comment", "title"),
@@ -56,15 +47,16 @@ _SYNONYMS = {
 
 _MAP_KEYS = ("batch", "batch_size", "chunk_size", "over", "by", "group_by", "parts", "keep", "explode", "max_failed")
 _MATRIX_KEYS = ("strategy", "foreach", "for_each", "split", "scatter", "expand", "with_items", "partitions", "zip")
+_AT_THE_END = ("on_failure", "finally", "on_error", "on_fail", "always", "cleanup", "teardown", "on_exit", "post")
 _LIMITS = ("max_parallel", "concurrency", "pool", "queue", "max_concurrency", "rate_limit", "rate", "throttle")
 KEYS = {
     **dict.fromkeys(_MATRIX_KEYS, "known values make a 'matrix': {fold: [0, 1, 2]}; the rows of an input a 'map'"),
     **dict.fromkeys(_MAP_KEYS, "it stands under 'map': {over: input, batch: 64}"),
+    **dict.fromkeys(_AT_THE_END, "nodes that run at the end stand at the top of the file: finally: {clean: {run: …}}"),
     "exclude": "it stands inside 'matrix'",
     **dict.fromkeys(("gather", "where"), "it stands in an input: inputs: {name: {from: node, gather: concat}}"),
     **dict.fromkeys(_LIMITS, "'resources' limits what runs at once: {api: 4} at the top, and {api: 1} in a node"),
     **dict.fromkeys(("gpu", "gpus", "memory", "mem", "disk"), "it stands under 'resources': {gpu: 1, memory: 4GB}"),
-    "uses": "a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none",
     "deps": "did you mean 'files'? nodes that it waits for go under 'needs'",
     **dict.fromkeys(("image", "container", "docker"), "nfrun starts no containers; a 'run' node can call docker run"),
     "trigger_rule": "an input says what happens without it: 'else' or 'optional'; 'finally' runs in any case",
@@ -73,14 +65,12 @@ KEYS = {
     **dict.fromkeys(("name", "id", "task_id"), "the name of a node is the key above it"),
     "secrets": "name them at the top of the file; a 'run' node gets one by its 'env'",
     "cache": "a node says it, or 'defaults' for all of them",
-    "version": "files of nfrun have no version",
-    **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(written_kinds())}"),
     "stage": "stages follow from 'inputs' and 'needs'",
+    **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(written_kinds())}"),
 }
 # What nodes can have that run when all others have ended.
 LAST_KINDS = [name for name, kind in KINDS.items() if kind.runs.may_be_last]
 LAST_SETTINGS = ("if", "continue_on_error", "format", "retries", "timeout", "env", "description")
-_AT_THE_END = frozenset(word for key in ("on_failure", "finally") for word in (key, *_SYNONYMS[key]))
 
 # What to do instead of naming a file here.
 FILE_HINTS = {
@@ -128,13 +118,8 @@ def _is_node(path: Keys) -> bool:
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
     is_node = len(path) == 2 and path[0] == "nodes"
-    if is_node and key.lower() in _AT_THE_END:
-        return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     if key in KEYS and (is_node or not path):
         return KEYS[key]
-    word, colon, rest = key.partition(":")
-    if colon and word in known:
-        return f"write a space after the ':', as in '{word}: {ellipsize(rest.strip() or '…')}'"
     if key not in node_keys() and (guess := meant(key, known)):
         return f"did you mean '{guess}'?"
     if value is None and " " in key:
@@ -146,16 +131,16 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
 
 def wrong_value(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
     """Return the hint for a value that has the wrong type, or does not match a pattern."""
-    what, pattern = schema.get("type", ()), schema.get("pattern", "")
-    if isinstance(value, str) and "string" in what:
-        return _repair(path, value, schema)
-    if isinstance(value, str) and what == "object" and (key := re.match(r"([a-z_]+):(?=\S)", value)):
-        return f"write a space after '{key[0]}'" if meant(key[1], node_keys()) else example(path, schema)
+    what, pattern, is_text = schema.get("type", ()), schema.get("pattern", ""), isinstance(value, str)
+    if is_text and "string" in what:
+        if len(path) > 2 and looks_like_file(value) and (instead := FILE_HINTS.get(str(path[2]))):
+            return instead
+        meant = KINDS[str(path[-1])].says.corrections(value) if path[-1] in KINDS else ()
+        fits = next((text for text in meant if re.search(pattern, text)), None)
+        return f"did you mean '{ellipsize(fits)}'?" if fits else str(schema.get("patternErrorMessage", ""))
     if _is_node(path) and path[1] in node_keys():
         return f"if '{path[1]}' is a key of the node above it, indent it like its other keys"
-    if isinstance(value, list) and _is_node(path):
-        return "a node is no list: remove the '- '"
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
+    if is_text and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return "remove the quotes"
     if isinstance(value, bool | int | float) and what == "string" and pattern in ("", r"\S"):
         return "put it in quotes"
@@ -167,15 +152,6 @@ def example(path: Keys, schema: Mapping[str, Any]) -> str:
     if not path or isinstance(path[-1], int) or not schema.get("examples"):
         return str(schema.get("patternErrorMessage", ""))
     return f"for example {ellipsize(path[-1])}: {_flow(schema['examples'][0])}"
-
-
-def _repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
-    """Return the hint for a text that does not match the schema's pattern: a correction, or else its message."""
-    if len(path) > 2 and looks_like_file(value) and (instead := FILE_HINTS.get(str(path[2]))):
-        return instead
-    corrections = KINDS[str(path[-1])].says.corrections(value) if path[-1] in KINDS else ()
-    fits = next((text for text in (value.strip(), *corrections) if re.search(schema["pattern"], text)), None)
-    return f"did you mean '{ellipsize(fits)}'?" if fits else str(schema.get("patternErrorMessage", ""))
 
 
 def looks_like_file(text: str) -> bool:

@@ -79,8 +79,8 @@ WRONG = {
     "finally: {s t: {run: x}}": "5:11: 's t' cannot be a name in 'finally' (the name of a node has letters, digits, _ and "
     "-, starts with a letter, and has at most 64 characters)",
     "finaly: {s: {run: x}}": "5:1: 'finaly' is not a key of a pipeline file (did you mean 'finally'?)",
-    "always: {s: {run: x}}": "5:1: 'always' is not a key of a pipeline file (did you mean 'finally'?)",
-    "teardown: {s: {run: x}}": "5:1: 'teardown' is not a key of a pipeline file (did you mean 'finally'?)",
+    "always: {s: {run: x}}": "5:1: 'always' is not a key of a pipeline file (nodes that run at the end stand at the top of the file: finally: {clean: {run: …}})",
+    "teardown: {s: {run: x}}": "5:1: 'teardown' is not a key of a pipeline file (nodes that run at the end stand at the top of the file: finally: {clean: {run: …}})",
     "on_failure: {s: {run: x, needs: a}}": f"5:26: 'needs' is not a key of a node under 'on_failure' {THERE}",
     "on_failure: {s: {write: x.csv}}": f"5:18: 'write' is not a key of a node under 'on_failure' {THERE}",
     "on_failure: {a: {run: x}}": "5:14: there is a node 'a' already (line 3) (rename one)",
@@ -96,7 +96,7 @@ WRONG = {
     "on_failure: {s: {run: x, uses: y}}": "5:26: 'uses' is not a key of a node under 'on_failure' (did you "
     "mean 'use'?)",
     "on_failure: {s: {run: x, inputs: s}}": "5:34: node 's' reads itself (a node reads the outputs of others)",
-    "on_error: {s: {run: x}}": "5:1: 'on_error' is not a key of a pipeline file (did you mean 'on_failure'?)",
+    "on_error: {s: {run: x}}": "5:1: 'on_error' is not a key of a pipeline file (nodes that run at the end stand at the top of the file: finally: {clean: {run: …}})",
     "on_failures: {s: {run: x}}": "5:1: 'on_failures' is not a key of a pipeline file (did you mean 'on_failure'?)",
 }
 

@@ -935,7 +935,7 @@ nodes:
 --
 p.yaml:1:11: an item of 'secrets' cannot be ' TOKEN'
     1 | secrets: [' TOKEN']
-      |           ^^^^^^^^ did you mean 'TOKEN'?
+      |           ^^^^^^^^ write the name of an environment variable: letters, digits and _, not a digit first
 
 secrets: [TOKEN]
 nodes:

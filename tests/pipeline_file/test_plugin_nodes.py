@@ -80,8 +80,7 @@ WRONG = {
     "{use: toy.repeat, sql: select 1}": "24: node 'x' has 2 kinds: use, sql (a node is one of them; make it several "
     "nodes)",
     "{plugin: toy.repeat, inputs: t}": "7: 'plugin' is not a key of a node (did you mean 'use'?)",
-    "{uses: toy.repeat, inputs: t}": "7: 'uses' is not a key of a node (a plug-in is 'use: NAME', another pipeline "
-    "'pipeline: other.yaml'; of actions there is none)",
+    "{uses: toy.repeat, inputs: t}": "7: 'uses' is not a key of a node (did you mean 'use'?)",
     "{use: toy.repeat, inputs: t}": "12: 'toy.repeat' needs 'times' (how often)",
     "{use: toy.repeat, inputs: t, with: {times: two}}": "49: 'times' must be a whole number, not 'two' (how often)",
     "{use: toy.repeat, inputs: t, with: {tims: 2}}": "42: 'toy.repeat' has no 'tims' (did you mean 'times'?)",

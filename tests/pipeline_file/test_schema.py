@@ -42,7 +42,7 @@ p.yaml:5:6: node 'b' must be a mapping, not 3
 
 p.yaml:5:6: node 'b' must be a mapping, not a list
     5 |   b: [run, x]
-      |      ^^^^^^^^ a node is no list: remove the '- '
+      |      ^^^^^^^^ for example b: {python: steps:clean, inputs: flights}
 
 p.yaml:5:3: node 'b' is empty
     5 |   b:
@@ -76,7 +76,7 @@ p.yaml:5:7: 'RUN' is not a key of a node
 
 p.yaml:5:7: 'uses' is not a key of a node
     5 |   b: {uses: actions/checkout@v4}
-      |       ^^^^ a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none
+      |       ^^^^ did you mean 'use'?
 
 p.yaml:5:7: 'model' is not a key of a node
     5 |   b: {model: gpt}
@@ -252,7 +252,7 @@ p.yaml:5:31: 'table' must be a string or a mapping, not 3
 
 p.yaml:5:23: 'inputs' cannot be 'a\n'
     5 |   b: {run: x, inputs: "a\n"}
-      |                       ^^^^^ did you mean 'a'?
+      |                       ^^^^^ write node, or node.output
 
 p.yaml:5:15: 'with' is empty
     5 |   b: {run: x, with: }
@@ -527,7 +527,7 @@ p.yaml:5:24: 'timeout' is longer than a year
 
 p.yaml:5:24: 'timeout' cannot be '3s\n'
     5 |   b: {run: x, timeout: "3s\n"}
-      |                        ^^^^^^ did you mean '3s'?
+      |                        ^^^^^^ write 200ms, 30s, 10m, 1.5h, or a number of seconds
 
 p.yaml:5:23: 'format' must be arrow, csv, jsonl or parquet, not 'cvs'
     5 |   b: {run: x, format: cvs}
@@ -814,7 +814,7 @@ p.yaml:1:1: 'title' is not a key of a pipeline file
 
 p.yaml:1:1: 'version' is not a key of a pipeline file
     1 | version: 3
-      | ^^^^^^^ files of nfrun have no version
+      | ^^^^^^^ there is name, description, params, secrets, env, timezone, inputs, matrix, resources, defaults, profiles, nodes and 3 more
 
 p.yaml:1:1: 'on' is not a key of a pipeline file
     1 | on: push
@@ -1179,7 +1179,7 @@ p.yaml:2:3: node 'a' is empty
       |   ^ for example a: {python: steps:clean, inputs: flights}
 p.yaml:3:11: node 'python' must be a mapping, not 'steps:extract'
     3 |   python: steps:extract
-      |           ^^^^^^^^^^^^^ for example python: {python: steps:clean, inputs: flights}
+      |           ^^^^^^^^^^^^^ if 'python' is a key of the node above it, indent it like its other keys
 p.yaml:4:11: node 'inputs' must be a mapping, not 'b'
     4 |   inputs: b
       |           ^ if 'inputs' is a key of the node above it, indent it like its other keys
@@ -1265,7 +1265,7 @@ nodes:
 --
 p.yaml:3:5: node 'a' must be a mapping, not a list
     3 |     - run: x
-      |     ^ a node is no list: remove the '- '
+      |     ^ for example a: {python: steps:clean, inputs: flights}
 
 nodes:
   - name: a

@@ -11,7 +11,7 @@ from nfrun.nodes.registry import written_kinds
 from nfrun.pipeline_file.loader import read_pipeline
 
 FILE = "a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'"
-LAST = "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
+LAST = "nodes that run at the end stand at the top of the file: finally: {clean: {run: …}}"
 KINDS = f"the kind is a key: {', '.join(written_kinds())}"
 
 HINTS = {
@@ -26,7 +26,7 @@ HINTS = {
     "run: x, input: a": "did you mean 'inputs'?",
     "run: x, args: {n: 1}": "did you mean 'with'?",
     "run: x, requirements: [pandas]": "did you mean 'packages'?",
-    "uses: other.yaml": "a plug-in is 'use: NAME', another pipeline 'pipeline: other.yaml'; of actions there is none",
+    "uses: other.yaml": "did you mean 'use'?",
     "image: python": "nfrun starts no containers; a 'run' node can call docker run",
     "run: x, image: python": "nfrun starts no containers; a 'run' node can call docker run",
     "run: x, when: y": "did you mean 'if'?",

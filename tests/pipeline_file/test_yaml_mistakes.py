@@ -41,8 +41,8 @@ MISTAKES = [
     ("a: {run: [echo, b}", f"2:20: {BRACKET}"),
     ("a: {run: x", f"2:6: {BRACKET}"),
     ("a: {run: cat x #y}", f"2:6: {BRACKET}"),
-    ("a: {run:x}", "2:7: 'run:x' is not a key of a node|write a space after the ':', as in 'run: x'"),
-    ("a: {run: x, needs:y}", "2:15: 'needs:y' is not a key of a node|write a space after the ':', as in 'needs: y'"),
+    ("a: {run:x}", "2:7: 'run:x' is not a key of a node|did you mean 'run'?"),
+    ("a: {run: x, needs:y}", "2:15: 'needs:y' is not a key of a node|did you mean 'needs'?"),
     ("a: {run: {{ params.x }}}", '2:13: this key is no text|put it in quotes, or the whole value if it has {{ … }}'),
     ("a: {run: x} needs: y", '2:15: this does not fit what is above it'
      '|the keys of a mapping start in the same column; a text with quotes or brackets in it needs quotes around it'),
@@ -74,10 +74,14 @@ MISTAKES = [
     ("a:\n  run: > x", "3:12: '|' or '>' stands before this|start the text on the next line"),
     ("a:\n  run: - x", '3:10: this is not YAML: block sequence entries are not allowed in this context'
      '|put the whole value in quotes'),
-    ("a:\n  - run: x", "3:5: node 'a' must be a mapping, not a list|a node is no list: remove the '- '"),
-    ("a: read:x.csv", "2:6: node 'a' must be a mapping, not 'read:x.csv'|write a space after 'read:'"),
-    ("a:\n  python:steps:f", "3:5: node 'a' must be a mapping, not 'python:steps:f'|write a space after 'python:'"),
-    ("a: pyton:steps:f", "2:6: node 'a' must be a mapping, not 'pyton:steps:f'|write a space after 'pyton:'"),
+    ("a:\n  - run: x", "3:5: node 'a' must be a mapping, not a list"
+     "|for example a: {python: steps:clean, inputs: flights}"),
+    ("a: read:x.csv", "2:6: node 'a' must be a mapping, not 'read:x.csv'"
+     "|for example a: {python: steps:clean, inputs: flights}"),
+    ("a:\n  python:steps:f", "3:5: node 'a' must be a mapping, not 'python:steps:f'"
+     "|for example a: {python: steps:clean, inputs: flights}"),
+    ("a: pyton:steps:f", "2:6: node 'a' must be a mapping, not 'pyton:steps:f'"
+     "|for example a: {python: steps:clean, inputs: flights}"),
     ("a: steps:f", "2:6: node 'a' must be a mapping, not 'steps:f'"
      "|for example a: {python: steps:clean, inputs: flights}"),
     ("a:\n  run: x\n - needs: y", '4:4: this does not fit what is above it'
