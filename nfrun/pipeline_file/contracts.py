@@ -5,7 +5,6 @@ A value that holds an expression is checked once it is evaluated.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,7 +22,6 @@ from nfrun.tables.contracts.check_values import value_problems
 from nfrun.tables.contracts.type_names import OTHERS, TypeNameError, parse_type
 
 KEYS = ("schema", "checks")
-_SHARE = re.compile(r"\s*[0-9]{1,3}(\.[0-9]{1,9})?\s*%\s*")
 
 
 def without_problems(found: Findings, path: Keys, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,12 +128,11 @@ def _checks(found: Findings, path: Keys, checks: list[Any], functions: FunctionL
             second = (*where, kinds[1]) if kinds else where
             found.report(second, what, "make it several checks" if kinds else "", at_key=bool(kinds))
             continue
-        kind, allow = kinds[0], entry.get("allow", 0)
+        kind = kinds[0]
         name = str(entry.get("name") or default_name(kind, entry[kind]))
-        check = Check(kind, entry[kind], name, entry.get("severity", "error"), allow, entry.get("with") or {}, i)
+        how = entry.get("severity", "error"), entry.get("allow", 0), entry.get("with") or {}
+        check = Check(kind, entry[kind], name, *how, i)
         wrong = len(found.diagnostics)
-        if _is_more_than_all(allow):
-            found.report((*where, "allow"), f"'allow' cannot be {ellipsize(allow)}", "at most 100%: of all rows")
         if "allow" in entry and kind in OF_TABLES:
             what = f"'{kind}' is about the whole table, so there are no failing rows to allow"
             found.report((*where, "allow"), what, "remove 'allow'", at_key=True)
@@ -162,22 +159,6 @@ def _checks(found: Findings, path: Keys, checks: list[Any], functions: FunctionL
 def is_bound(check: Check) -> bool:
     """Return whether there are no expressions left in a check."""
     return all(is_evaluated(value) for value in (check.value, check.allow, dict(check.with_)))
-
-
-def problems_of_values(check: Check) -> Iterator[tuple[Keys, str, str]]:
-    """Yield what is wrong with a check whose expressions are evaluated: the steps to it, the message and the hint."""
-    for steps, what, hint in value_problems(check.kind, check.value):
-        yield (check.kind, *steps), what, hint
-    allow = check.allow
-    is_count = isinstance(allow, int) and not isinstance(allow, bool) and allow >= 0
-    if not is_count and (not (isinstance(allow, str) and _SHARE.fullmatch(allow)) or _is_more_than_all(allow)):
-        shown = f"'{ellipsize(allow)}'" if isinstance(allow, str) else ellipsize(str(allow))
-        yield ("allow",), f"'allow' cannot be {shown}", "a number of rows, or a share such as 1%"
-
-
-def _is_more_than_all(allow: Any) -> bool:
-    """Return whether a share is more than 100 %."""
-    return isinstance(allow, str) and bool(_SHARE.fullmatch(allow)) and float(allow.strip().removesuffix("%")) > 100
 
 
 def checks_path(document: Document, node: str, output: str, key: str = "checks") -> Keys:

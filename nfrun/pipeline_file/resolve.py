@@ -24,7 +24,7 @@ from nfrun.pipeline_file.budgets import refused_amounts, with_memory
 from nfrun.pipeline_file.cells import MatrixNames, expand_matrix, seen_by_graph
 from nfrun.pipeline_file.columns import column_problems
 from nfrun.pipeline_file.conditions import check_value, of_sections, without_disabled
-from nfrun.pipeline_file.contracts import checks_path, is_bound, problems_of_values
+from nfrun.pipeline_file.contracts import checks_path, is_bound
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all, has_secret
 from nfrun.pipeline_file.file_conflicts import file_conflicts
 from nfrun.pipeline_file.findings import Findings, in_file_order
@@ -39,6 +39,7 @@ from nfrun.pipeline_file.settings import fields_of, setting_path
 from nfrun.pipeline_file.subpipelines import expand_included, too_many
 from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.logs.redaction import MASK, Redactor
+from nfrun.tables.contracts.check_values import value_problems
 
 if TYPE_CHECKING:
     from nfrun.code.function_lookup import LookupResult
@@ -303,8 +304,10 @@ class NodeBinder(Findings):
         if len(self.diagnostics) > before:
             return check
         check = replace(check, value=found[check.kind], allow=found["allow"], with_=found["with"])
-        for steps, what, hint in problems_of_values(check):
-            self.report((*at, *steps), what, hint)
+        for steps, what, hint in value_problems(check.kind, check.value):
+            self.report((*at, check.kind, *steps), what, hint)
+        for wrong in check_setting("checks", [{"allow": check.allow}]) if check.allow != parts["allow"] else ():
+            self.report((*at, *wrong.path[1:]), wrong.message, wrong.hint)
         return check
 
     def condition(self, text: str, path: Keys) -> bool:

@@ -504,7 +504,7 @@ WRONG = [
         "{sql: from this where x}, {not_null",
         "15:36: a check of 'stg_orders' reads the column",
     ),
-    ("allow: 1%", "allow: 101%", "32:60: 'allow' cannot be 101%"),
+    ("allow: 1%", "allow: 101%", "32:60: 'allow' cannot be '101%'"),
     ("status: string", "status: list<string>", "6:106: csv cannot be read as list<string>"),
 ]
 

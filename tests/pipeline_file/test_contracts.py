@@ -195,7 +195,9 @@ nodes:
     with pytest.raises(SpecError) as caught:
         resolve(file, given={"share": "a few"}, **arguments)
     (found,) = caught.value.diagnostics
-    assert one_line(found).endswith("'allow' cannot be 'a few': a number of rows, or a share such as 1%")
+    assert one_line(found).endswith(
+        "'allow' cannot be 'a few': write a number of rows, or a share such as 1%, at most 100%"
+    )
 
 
 def test_an_expression_in_a_check_that_is_null_is_told(tmp_path: Path) -> None:
@@ -206,7 +208,7 @@ def test_an_expression_in_a_check_that_is_null_is_told(tmp_path: Path) -> None:
         resolve(file, given={}, params_file=None, environ={}, run_id="r")
     assert [found.message for found in caught.value.diagnostics] == [
         "'rows' must be a whole number, or {min, max} with min <= max",
-        "'allow' cannot be None",
+        "'allow' is empty",
     ]
 
 
@@ -233,7 +235,7 @@ nodes:
 
 
 APART = "read it as another type, such as string, and cast it in a query"
-ALL = "at most 100%: of all rows"
+ALL = "write a number of rows, or a share such as 1%, at most 100%"
 
 
 @pytest.mark.parametrize(
@@ -255,8 +257,8 @@ ALL = "at most 100%: of all rows"
         ("read: a.parquet, schema: {x: list<int64>}", ""),
         ("read: 'a/*', schema: {x: int64}", ""),
         ("read: 'a/*.txt', schema: {x: int64}", "2:13: the ending of this file does not tell its format: …"),
-        ("sql: select 1 as n, checks: [{unique: n, allow: 150%}]", f"2:55: 'allow' cannot be 150%: {ALL}"),
-        ("sql: select 1 as n, checks: [{unique: n, allow: 100.1 %}]", f"2:55: 'allow' cannot be 100.1 %: {ALL}"),
+        ("sql: select 1 as n, checks: [{unique: n, allow: 150%}]", f"2:55: 'allow' cannot be '150%': {ALL}"),
+        ("sql: select 1 as n, checks: [{unique: n, allow: 100.1 %}]", f"2:55: 'allow' cannot be '100.1 %': {ALL}"),
         ("sql: select 1 as n, checks: [{unique: n, allow: 100%}]", ""),
     ],
 )
