@@ -103,8 +103,7 @@ class KeptTable:
     """A table that is kept, in one file.
 
     `size` is that of the file in bytes, and `seconds` is how long it takes to make the table again. `last_used` is the
-    number of the last run that has it as an output. A table that `is_protected` is never removed. `result` is the cache
-    key and the output id under which it is found, None if no journal names it.
+    number of the last run that has it as an output. A table that `is_protected` is never removed.
     """
 
     path: Path
@@ -112,7 +111,6 @@ class KeptTable:
     seconds: float
     last_used: int
     is_protected: bool = False
-    result: tuple[str, str] | None = None
 
     @property
     def seconds_per_byte(self) -> float:
@@ -301,9 +299,9 @@ class Database(DatabaseFile):
 
         return self._kept("instr(home, ':')", path_of)
 
-    def stored_results(self) -> set[tuple[str, str]]:
-        """Return the cache keys and output ids of the tables that lines name in places which machines share."""
-        return {*self._rows("select key, output from tables where instr(home, ':')")}
+    def runs_with_stored(self) -> set[int]:
+        """Return the numbers of the last runs that have the outputs in places which machines share."""
+        return {number for (number,) in self._rows("select cast(number as integer) from tables where instr(home, ':')")}
 
     def forget_tables(self, paths: Iterable[Path]) -> None:
         """Forget tables whose files have been removed."""
@@ -330,8 +328,7 @@ class Database(DatabaseFile):
             if is_cached.setdefault((pipeline, output), cached) and cached:
                 protected |= _is_first(pinned, (pipeline, output, key))
             is_only = _is_first(contents, (pipeline, key, output, content))
-            result = (key, output) if output else None
-            found.append(KeptTable(path, size, seconds if is_only else 0.0, number, bool(protected), result))
+            found.append(KeptTable(path, size, seconds if is_only else 0.0, number, bool(protected)))
         return found
 
     def _needed(self) -> dict[str, tuple[int, Collection[str], Collection[tuple[str, str]]]]:

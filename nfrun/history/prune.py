@@ -1,13 +1,13 @@
 """Finds and removes files of the work folder that nfrun no longer needs. Decides by what the runs have recorded.
 
 Tables stay as far as the budget goes. A run stays if it is under way, if it is one of the last runs of its pipeline, or
-if it has a table that any run uses. Of any other run its record stays, without its folder, if it has a result that may
-be reused and that no later run has. So pruning turns no reuse into a run.
+if it has a table that stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.history.database import Database, KeptTable
-from nfrun.history.journal import JournalContents, RecordedNode, RunHeader, present_address, reader_digest
+from nfrun.history.journal import JournalContents, RunHeader, present_address
 from nfrun.history.kept_tables import (
     budget_of,
     budget_of_place,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _NO_LIMIT = 1 << 62
 _LAST_RUNS = 100  # of a pipeline
-_INPUT = "input "  # begins the names of the key inputs that are reader digests of tables
 
 
 @frozen
@@ -96,11 +95,10 @@ def plan_prune(
         what = f"{database.path} has none of the runs in {work.path / 'runs'}, so it is not known what is needed"
         raise HandoffError(f"{what} ('nfrun clean --all' removes all)")
     folders = [*dict.fromkeys([*work.run_folders(), *headers])]  # some have only one of the two
-    needs_lines = not everything or work.store_id
-    journals = [database.contents(folder.name) for folder in folders] if needs_lines else []
+    journals = [database.contents(folder.name) for folder in folders] if work.store_id else []
     if not everything:
         tables, removed = _over_budget(database, budget)
-        needed = _needed(journals, tables, removed, database.stored_results())
+        needed = _needed(headers, (table for table in tables if table not in removed), database.runs_with_stored())
         of_maps = _streams_to_remove(work, {table.path for table in removed})
     else:
         of_others = {folder for folder in folders if folder not in headers or headers[folder].pipeline != pipeline}
@@ -133,10 +131,10 @@ def _unused_inputs(work: WorkDir, runs: Iterable[RunHeader]) -> list[Path]:
 
 
 def _over_budget(database: Database, budget: int | None) -> tuple[list[KeptTable], set[KeptTable]]:
-    """Return the tables that journals name, and which of them and of the streams are over the budget."""
+    """Return the tables of runs, and which of them and of the streams are over the budget."""
     work, last_runs = database.work, database.last_runs()
     busy = [name for name in last_runs if work.is_running(name)]
-    tables = [table for table in database.tables(busy) if table.result is not None]
+    tables = database.tables(busy)
     both = [*tables, *kept_streams(work.path, last_runs, busy)]
     return tables, set(tables_to_remove(both, budget_of(work.path, both, budget)))
 
@@ -165,59 +163,22 @@ def _map_folders_of(work: WorkDir, pipeline: str | None) -> list[Path]:
 
 
 def _needed(
-    journals: Sequence[JournalContents],
-    tables: Sequence[KeptTable],
-    removed: Collection[KeptTable],
-    stored: Collection[tuple[str, str]],
+    headers: Mapping[Path, RunHeader], tables: Iterable[KeptTable], stored: Collection[int]
 ) -> dict[Path, Collection[str] | None]:
     """Return the names of the needed files by folder of a run that stays, None for all files of the folder.
 
-    `stored` are the cache keys and ids of the outputs that places may have.
+    `tables` are those that stay, and `stored` the numbers of runs that have outputs in places.
     """
-    needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}
     for table in tables:
-        if table not in removed:
-            files.setdefault(table.path.parent, set()).add(table.path.name)
-    there = {table.result for table in tables if table not in removed and table.result is not None} | {*stored}
-    seen: set[object] = set()
-    left: dict[str, int] = {}
-    known = [(run.started, run) for run in journals if run.started is not None]
-    for header, run in sorted(known, key=lambda pair: pair[0].number, reverse=True):
-        left[header.pipeline] = left.get(header.pipeline, _LAST_RUNS) - 1
-        results = {_result(header.pipeline, end) for end in run.finished if end.key is not None}
-        if left[header.pipeline] >= 0 or run.folder in files:
-            needed[run.folder] = files.get(run.folder, set()) | {LOGS, EVIDENCE}
-            seen |= results
-        elif not results <= seen and _may_be_reused(run, there):
-            needed[run.folder] = ()
-            seen |= results
-    for folder in files.keys() - needed.keys():
-        needed[folder] = files[folder] | {LOGS, EVIDENCE}
-    return needed
-
-
-def _may_be_reused(run: JournalContents, there: Collection[tuple[str, str]]) -> bool:
-    """Return whether the same pipeline may reuse any result of a run. `there` has the tables that are left.
-
-    It may reuse a node if all tables of it are there that the run shows or that its nodes read. If there is no such
-    node, all nodes run: the last ones to make what is shown, and the others to make what these read.
-    """
-    read: set[str] = {output for node in run.unfinished for output in node.inputs}
-    read.update(value for end in run.finished for part, value in end.key_inputs.items() if part.startswith(_INPUT))
-
-    def is_reusable(end: RecordedNode) -> bool:
-        used = [o for o in end.outputs if o.shown or o.id in read or reader_digest(o) in read]
-        return end.key is not None and all((end.key, output.id) in there for output in used)
-
-    return any(map(is_reusable, run.finished))
-
-
-def _result(pipeline: str, finished: RecordedNode) -> object:
-    """Return a key that is the same for runs in which a node had the same result."""
-    outputs = tuple((output.id, output.digest, output.schema_digest) for output in finished.outputs)
-    files = frozenset(finished.reads.items()), frozenset(finished.wrote.items())
-    return pipeline, finished.node, finished.key, outputs, files
+        files.setdefault(table.path.parent, {LOGS, EVIDENCE}).add(table.path.name)
+    needed: dict[Path, Collection[str] | None] = {}
+    seen: Counter[str] = Counter()
+    for folder, header in sorted(headers.items(), key=lambda pair: pair[1].number, reverse=True):
+        seen[header.pipeline] += 1
+        if seen[header.pipeline] <= _LAST_RUNS or header.number in stored:
+            needed[folder] = {LOGS, EVIDENCE}
+    return {**needed, **files}
 
 
 def _size(tops: Iterable[Path]) -> int:

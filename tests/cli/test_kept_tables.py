@@ -359,25 +359,3 @@ def test_clean_changes_no_decision(trial: Trial) -> None:
     done = trial.clean("--cache-size", "1500").stdout
     assert done.startswith("removed 2 files")
     assert decisions() == before
-
-
-def test_clean_turns_no_reuse_of_an_old_run_into_a_run(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the tables of that run are gone, and a later run has other results: nothing reads the tables."""
-    monkeypatch.setattr("nfrun.history.prune._LAST_RUNS", 1)
-    trial.write("""
-        params: {value: 1}
-        nodes:
-          a: {python: "steps:make", with: {value: "${{ params.value }}"}}
-          b: {python: "steps:even", inputs: {table: a}}
-          save: {write: "out-${{ params.value }}.csv", inputs: {table: b}}
-          shown: {python: "steps:make"}
-        outputs: {shown: shown}
-    """)
-    for value in "123":
-        trial.run("-p", f"value={value}")
-    for table in (trial.path / ".nfrun/runs").glob("*/*.arrow"):
-        if table.name != "shown.1.arrow":
-            table.unlink()
-    trial.clean()
-    assert trial.ran("-p", "value=2") == ""
-    assert trial.ran("-p", "value=4") == "a b save"

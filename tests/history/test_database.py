@@ -132,8 +132,8 @@ def test_tables_are_listed_with_their_last_use(trial: Trial) -> None:
     trial.run(reused(entry), ended="failed")
     killed = trial.run(finished("gone"), ended="", pipeline="q.yaml 0123")
     (killed / "gone.arrow").unlink()
-    a = KeptTable(first / "a.arrow", 8, 2.0, 2, is_protected=True, result=("k", "a"))
-    b = KeptTable(first / "b.arrow", 24, 0.0, 1, is_protected=True, result=("k", "b"))
+    a = KeptTable(first / "a.arrow", 8, 2.0, 2, is_protected=True)
+    b = KeptTable(first / "b.arrow", 24, 0.0, 1, is_protected=True)
     with trial.database() as found:
         assert found.tables() == [a, b]
         assert found.table_bytes() == 40, "until nfrun removes one itself"
@@ -227,7 +227,7 @@ def test_the_time_of_a_node_is_shared_out_by_the_sizes_of_its_tables(trial: Tria
     ]
     trial.run(replace(finished("a"), outputs=tuple(outputs), duration=2.0))
     with trial.database() as found:
-        assert {table.result: table.seconds for table in found.tables()} == {("k", "a.x"): 0.5, ("k", "a.y"): 1.5}
+        assert {table.path.name: table.seconds for table in found.tables()} == {"x.arrow": 0.5, "y.arrow": 1.5}
 
 
 def test_entries_come_from_the_latest_run_of_the_pipeline_first(trial: Trial) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -37,29 +36,28 @@ class Trial:
         cached: str = "",
         key: str = "k",
         journal: bool = True,
-        outputs: bool = True,
         tables: bool = True,
         home: str = "",
         shown: bool = True,
-        read: Sequence[str] = (),
-        unfinished: Sequence[RecordedNode] = (),
+        stored: str = "",
         id: str = "",
     ) -> Path:
         """Make a run in which these nodes finished under the key `key`, with a page of data each.
 
-        Without `tables` their files are gone, and with a `home` they are in the folder of that run. The last one has
-        the tables `read` as inputs, by their nodes.
+        Without `tables` their files are gone, and with a `home` they are in the folder of that run. With `stored` they
+        are at this address.
         """
         self.number += 1
         header = RunHeader(id or f"20260101-{self.number:06}-abcdef", pipeline, self.number)
         ends = []
         for node in nodes:
             file, content = f"{node}.1.arrow", f"d {node}"
-            output = FinishedOutput(OutputId(node), 1, 8, "", content, PAGE, "", file, home=home, shown=shown)
-            inputs = {f"input {name}": f"d {name} " for name in read} if node == nodes[-1] else {}
-            given = (output,) if outputs else ()
-            ends.append(RecordedNode(node, "ok", f"{key} {node}", inputs, given, {}, cached=node in cached))
-        folder = write_run(self.work, header, ends, unfinished=unfinished, ended=ended, is_torn=not journal)
+            in_file = None if stored else file
+            output = FinishedOutput(
+                OutputId(node), 1, 8, "", content, PAGE, "", in_file, home=home, shown=shown, stored=stored
+            )
+            ends.append(RecordedNode(node, "ok", f"{key} {node}", {}, (output,), {}, cached=node in cached))
+        folder = write_run(self.work, header, ends, ended=ended, is_torn=not journal)
         for table in folder.glob("*.arrow") if not tables else ():
             table.unlink()
         return folder
@@ -143,35 +141,15 @@ def test_a_run_stays_whose_table_another_run_uses(trial: Trial) -> None:
     assert (first / "a.1.arrow").exists()
 
 
-def test_a_run_stays_that_has_the_last_result_without_a_table(trial: Trial) -> None:
-    first = trial.run("a", key="k1", outputs=False)
-    second = trial.run("a", key="k2", outputs=False)
+def test_a_run_stays_that_has_an_output_in_a_place(trial: Trial) -> None:
+    """As long as no later run has it."""
+    first = trial.run("a", key="k1", stored="file:///place/data/0/a.arrow")
+    second = trial.run("b", key="k1", stored="file:///place/data/0/b.arrow")
+    trial.run("a", key="k1", stored="file:///place/data/0/a.arrow")
     for _ in range(100):
-        trial.run("a", key="k1", outputs=False)
+        trial.run("b", tables=False)
     assert trial.pruned() == [f"runs/{first.name}"]
     assert second.exists()
-
-
-def old(trial: Trial, *nodes: str, **how: Any) -> Path:
-    """Make a run without tables that is not among the last 100. It has logs."""
-    folder = trial.run(*nodes, tables=False, **how)
-    (folder / LOGS).mkdir()
-    for _ in range(100):
-        trial.run("other", key="later")
-    return folder
-
-
-def test_the_journal_of_an_old_run_stays_whose_last_node_is_reused_without_a_table(trial: Trial) -> None:
-    """As that of a `write` node, whose table nobody reads."""
-    folder = old(trial, "a", "written", read=["a"], shown=False)
-    assert trial.pruned() == [f"runs/{folder.name}/{LOGS}"]
-    assert len(lines_of(folder)) == 4
-
-
-def test_an_old_run_goes_of_which_all_nodes_would_run_again(trial: Trial) -> None:
-    shown = old(trial, "shown")
-    failed = old(trial, "a", shown=False, unfinished=[RecordedNode("x", "failed", inputs=("a",))], ended="failed")
-    assert trial.pruned() == [f"runs/{folder.name}" for folder in (shown, failed)]
 
 
 def test_what_belongs_to_a_run_under_way_stays(trial: Trial) -> None:
