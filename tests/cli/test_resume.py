@@ -775,25 +775,6 @@ def test_a_durable_run_syncs_files_of_write_nodes_before_the_journal(
     assert any(step == ".nfrun/history.db" for step in synced[synced.index("out/new") :])
 
 
-def test_a_durable_run_syncs_files_reused_from_a_run_that_was_not(
-    trial: Trial, synced: list[str], here: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    trial.write("p.yaml", (trial.path / "p.yaml").read_text() + "  save: {write: out/n.csv, inputs: [double]}\n")
-    trial.run()
-    synced.clear()
-    (first,) = (trial.path / ".nfrun/runs").iterdir()
-    done = here(trial.path, "run", "p.yaml", "--durable", "--resume", "--keep", "--json")
-    assert {node["status"] for node in json.loads(done.stdout)["nodes"].values()} == {"reused"}
-    earlier = first.relative_to(trial.path)
-    tables = [f"{earlier}/{path.name}" for path in first.glob("*.arrow")]
-    assert len(tables) == 4
-    for file in (*tables, "out/n.csv"):
-        assert file in synced
-        later = synced[synced.index(file) :]
-        assert str(Path(file).parent) in later
-        assert ".nfrun/history.db" in later[later.index(str(Path(file).parent)) :]
-
-
 def test_durable_runs_give_the_same_digests(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, executor: process}")
     found = [trial.run(*words)["outputs"]["total"]["digest"] for words in (["--durable"], ["--fresh"])]

@@ -119,10 +119,7 @@ class Trial:
 
     def made(self, decisions: Mapping[str, ReuseDecision]) -> CachedAttempts:
         history: Any = self.history
-        fsync = self.store.fsync
-        found = CachedAttempts(
-            self.pipeline, self.keys, self.observed_files, history=history, decisions=decisions, fsync=fsync
-        )
+        found = CachedAttempts(self.pipeline, self.keys, self.observed_files, history=history, decisions=decisions)
         found.run_attempt, found.store = self.run_attempt, self.store  # type: ignore[assignment]
         return found
 
@@ -224,20 +221,6 @@ def test_a_table_that_was_made_again_is_taken_from_this_run(trial: Trial) -> Non
     outcome = trial.attempt("w", ReuseDecision("it runs"), inputs={"a": again})
     assert (outcome.lacking, trial.attempts) == ((), [("w", 1)]), "else it would be made again and again"
     assert trial.store.open(again).equals(TABLE)
-
-
-def test_with_fsync_the_files_of_a_hit_and_their_folders_are_synced(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr("nfrun.history.cache.cached_attempts.sync", lambda path: synced.append(Path(path)))
-    finished = replace(trial.add_finished(A, {}), folder=trial.path / "earlier-0", wrote={"out.csv": "c"})
-    trial.attempt("a", ReuseDecision("", finished))
-    assert synced == []
-    trial.store.fsync = True
-    trial.attempt("a", ReuseDecision("", finished))
-    file = trial.path / "earlier-0" / "x"
-    assert synced == [file, file.parent, trial.path, trial.path / "out.csv", trial.path, trial.path.parent]
 
 
 def test_a_file_that_may_not_be_opened_fails_the_node_that_reads_it_with_permission_error(

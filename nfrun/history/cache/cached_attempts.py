@@ -52,7 +52,6 @@ from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs, failure_without
 from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import kind_of
-from nfrun.system.atomic_files import sync
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -65,8 +64,7 @@ class CachedAttempts:
     """Serves cache hits, and makes all other attempts with `run_attempt`, whose outputs are in `store`.
 
     Reused journal entries and file checksums are recorded in `observed`. Without a `history`, pending nodes are misses.
-    Nodes that are `given` have results in earlier runs and are not in this one: nothing makes these again. With
-    `fsync`, the files of a hit are synced, since the run that wrote them may have run without that.
+    Nodes that are `given` have results in earlier runs and are not in this one: nothing makes these again.
     """
 
     run_attempt: RunAttempt  # both are set before the first attempt is made
@@ -80,7 +78,6 @@ class CachedAttempts:
         *,
         history: RunHistory | None,
         decisions: Mapping[str, ReuseDecision],
-        fsync: bool,
         given: Collection[str] = (),
         rows: RowFolders | None = None,
     ) -> None:
@@ -94,7 +91,6 @@ class CachedAttempts:
         self._given = given
         self._rows = rows
         self._observed = observed
-        self._fsync = fsync
         self._lacked: dict[tuple[str, str], set[object]] = {}  # when a node lacked an output
         self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
         self.outdated = OutdatedResults(self._nodes)
@@ -393,7 +389,7 @@ class CachedAttempts:
         decision = self._decisions.get(start.node)
         if decision is None or decision.hit is None or decision.pending or start.attempt > 1:
             return None
-        if self._fsync or self._nodes[start.node].contracts or self.outdated.may_differ(start.node):
+        if self._nodes[start.node].contracts or self.outdated.may_differ(start.node):
             return None
         self.outdated.begin(start)
         with suppress(OSError):  # then the attempt meets it again, and reports it
@@ -415,13 +411,8 @@ class CachedAttempts:
         self._observed.used[start.node] = finished
         source = self._source_of(start.node)
         for output, file in found:
-            is_used = output.shown or self._fsync
-            path = source or file or (table_path(finished.folder, output) if is_used else None)
+            path = source or file or (table_path(finished.folder, output) if output.shown else None)
             refs[output.id] = reused_ref(output, path, start.attempt)
-            if path is not None and self._fsync and output.file:
-                self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
-        for name in finished.wrote if self._fsync else ():
-            self._sync(self._base / name, name)
         return Outcome(start.node, start.attempt, outputs=refs, reused=True, map=counts)
 
     def _with_homes(self, finished: RecordedNode) -> RecordedNode:
@@ -446,16 +437,6 @@ class CachedAttempts:
         if (file, home, shown, stored) == (output.file, output.home, output.shown, output.stored):
             return output, path  # as in most runs; to make another one takes as long as all the rest
         return replace(output, file=file, home=home, shown=shown, stored=stored), path
-
-    def _sync(self, path: Path, what: str) -> None:
-        """Fsync a file of an earlier run and its folders, since that run may have run without fsync."""
-        try:
-            with suppress(FileNotFoundError):  # it was removed, and is made again if a node reads it
-                sync(path)
-                sync(path.parent)
-                sync(path.parent.parent)
-        except OSError as error:
-            raise HandoffError(f"cannot reuse {what}: {error.strerror}", error) from None
 
 
 def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:

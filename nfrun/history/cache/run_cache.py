@@ -119,7 +119,7 @@ class RunCache:
             if not fresh or selected is not None:
                 self._history = reading.history
                 self._decide(plan, self._history, force, selected)
-            self._attempts = self._make_attempts(started, lambda node: fresh or node in force, fsync=fsync)
+            self._attempts = self._make_attempts(started, lambda node: fresh or node in force)
             self.known_outcome = self._attempts.known
             self._read_code()
             journal = self._begin_journal(replace(started, versions=self._keys.versions()), on_error, fsync=fsync)
@@ -154,7 +154,7 @@ class RunCache:
         again = {name: decision.made_again for name, decision in found.items() if decision.made_again}
         observed.made_again.update(again)
 
-    def _make_attempts(self, started: RunHeader, is_forced: Callable[[str], bool], *, fsync: bool) -> CachedAttempts:
+    def _make_attempts(self, started: RunHeader, is_forced: Callable[[str], bool]) -> CachedAttempts:
         folder, under_way = self._database.work.path / MAP, self._database.work.runs_under_way
         of_run = folder, started.pipeline, started.number
         return CachedAttempts(
@@ -163,7 +163,6 @@ class RunCache:
             self._observed,
             history=self._history,
             decisions=self._decisions,
-            fsync=fsync,
             given=self._inputs.given,
             rows=RowFolders(*of_run, self._keys, self._observed, is_forced, under_way),
         )
