@@ -40,7 +40,6 @@ from nfrun.history.journal import (
     event_of,
     line_of,
     node_of,
-    present_address,
     reader_digest,
 )
 from nfrun.history.json_values import as_json
@@ -292,12 +291,9 @@ class Database(DatabaseFile):
 
     def stored_tables(self, place: str, names: Collection[str]) -> list[KeptTable]:
         """Return the tables among the `names` in a place that machines share, each with its name there as its path."""
-        run = self._folder("any")
-
-        def path_of(home: str, file: str) -> Path | None:
-            return Path(file) if file in names and present_address(home, run) == place else None
-
-        return self._kept("instr(home, ':')", path_of)
+        return self._kept(
+            "instr(home, ':')", lambda home, file: Path(file) if file in names and home == place else None
+        )
 
     def runs_with_stored(self) -> set[int]:
         """Return the numbers of the last runs that have the outputs in places which machines share."""

@@ -7,9 +7,7 @@ their lines, and `run_history.py` looks for results among them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ from nfrun.history.json_values import as_json, given_fields, value_of
 STARTED, ENDED, UNFINISHED = "started", "ended", "unfinished"  # events of lines
 RESULTS = ("finished", "refused")  # events of lines with a result; the checks of a refused one failed
 RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
-STORE = "store"  # the folder for places in a work folder
 
 
 @frozen
@@ -180,7 +177,7 @@ class RunHeader:
     the machine, and `secrets` are the names of the variables with secrets. `profile` is the one that was
     laid over the file, "" for none. `inputs` are the files that were given with `--input`, those below
     the folder of the pipeline relative to it. `store` is the address of the place into which workers put outputs, ""
-    for none. `date` is that which expressions read, "" if none does. Older journals have none of these.
+    for none. `date` is that which expressions read, "" if none does.
     """
 
     run: str
@@ -276,8 +273,6 @@ def node_of(line: dict[str, Any], folder: Path) -> RecordedNode:
     node = line["node"]
     for output in line.get("outputs", ()):
         output["id"] = OutputId(node, output["id"][len(node) + 1 :])
-        if stored := output.get("stored"):
-            output["stored"] = present_address(stored, folder)
     if line["event"] in RESULTS:
         line["folder"] = folder
     return value_of(RecordedNode, line)
@@ -286,22 +281,3 @@ def node_of(line: dict[str, Any], folder: Path) -> RecordedNode:
 def reader_digest(output: OutputRef | FinishedOutput) -> str:
     """Return a digest of what readers see of an output: its content digest and its schema digest."""
     return f"{output.digest or ''} {output.schema_digest or ''}"
-
-
-def present_address(address: str, run: Path) -> str:
-    """Return the address of a place, or of what is in it, that a run with this folder has written to its journal."""
-    head, mark, rest = address.rpartition(f"/{STORE}/")
-    if not mark or not head.startswith("file:"):
-        return address
-    id, _, name = rest.partition("/")
-    place = _present(f"{head}{mark}{id}", id, run.parent.parent)
-    return f"{place}/{name}" if name else place
-
-
-@cache
-def _present(address: str, id: str, work: Path) -> str:
-    from urllib.parse import unquote, urlsplit
-
-    here = work / STORE / id
-    is_moved = not os.path.isdir(unquote(urlsplit(address).path)) and here.is_dir()  # noqa: PTH112
-    return here.absolute().as_uri() if is_moved else address

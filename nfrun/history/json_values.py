@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from nfrun.core.values import MISSING, fields, values_of
 
 _Value = TypeVar("_Value")
-# Types that are the same in JSON, or that who reads the value makes.
+# Types that `value_of` leaves as JSON has them. Its callers make a `Path` or an `OutputId` where they need one.
 _PLAIN = re.compile(r"((str|int|float|bool|None|Any|Path|OutputId)( \| )?)+|Mapping\[str, (str|int|Any)\]")
 
 

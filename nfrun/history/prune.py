@@ -16,7 +16,7 @@ from nfrun.core.contracts import EVIDENCE
 from nfrun.core.errors import HandoffError
 from nfrun.core.values import frozen
 from nfrun.history.database import Database, KeptTable
-from nfrun.history.journal import JournalContents, RunHeader, present_address
+from nfrun.history.journal import JournalContents, RunHeader
 from nfrun.history.kept_tables import (
     budget_of,
     budget_of_place,
@@ -257,7 +257,7 @@ def places_of(work: WorkDir, journals: Iterable[JournalContents]) -> list[str]:
     found: dict[str, None] = {}
     for journal in journals:
         if journal.started is not None and journal.started.store:
-            found[present_address(journal.started.store, journal.folder)] = None
+            found[journal.started.store] = None
         for address in stored_by([journal]):
             with suppress(PlaceError):  # the journal is damaged
                 found[place_and_name(address)[0]] = None
