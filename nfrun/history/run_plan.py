@@ -6,7 +6,7 @@ have none, and neither has one whose disk was full.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,7 @@ from nfrun.history.work_dir import WorkDir
 
 _ONE_CPU = (("cpu", 1.0),)
 _CLOSING = ")]}, "
-_PIPELINE_FILES = (".yaml", ".yml")
-_LONGEST_TEXT = 4_000_000  # characters of a pipeline file whose text is kept
+_LONGEST_TEXT = 4_000_000  # characters of a file of which definitions are kept
 
 
 @frozen
@@ -88,8 +87,7 @@ class PlannedNode:
 
 @frozen
 class RunPlan:
-    """The plan of a run. `texts` are those of the pipeline files, by the names that nodes have them under; of a
-    program that made nodes, they have the lines of these alone."""
+    """The plan of a run. `texts` are the lines with the definitions of nodes, by their places: `p.yaml:3`."""
 
     on: Circumstances
     nodes: Mapping[str, PlannedNode]
@@ -105,20 +103,19 @@ def write_run_plan(
     on: Circumstances,
     *,
     executors: Mapping[str, str],
-    redact: Any = None,
+    redact: Callable[[str], str] = str,
 ) -> None:
-    """Write the plan of the run with this id. The texts of pipeline files go through `redact`.
+    """Write the plan of the run with this id. The texts of definitions go through `redact`.
 
     `executors` are those of nodes that do not run on threads.
     """
     specs = (*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values())
-    files = dict.fromkeys(spec.source.file for spec in specs)
     nodes = [
         _planned(spec, plan.nodes.get(spec.id), executors.get(spec.id, ""), pipeline.disabled.get(spec.id, ""))
         for spec in specs
     ]
-    texts = {file: _text_of(file, redact, _kept_lines(pipeline, file)) for file in files}
-    database.kept(PLANS, run)[1](RunPlan(on, {node.id: node for node in nodes}, dict(plan.budgets), texts))
+    found = RunPlan(on, {node.id: node for node in nodes}, dict(plan.budgets), _texts_of(specs, redact))
+    database.kept(PLANS, run)[1](found)
 
 
 def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) -> PlannedNode:
@@ -147,31 +144,27 @@ def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) ->
     )
 
 
-def _kept_lines(pipeline: Pipeline, file: str) -> list[int] | None:
-    """Return the lines with nodes of a file that is no pipeline file, but a program that made nodes; None for others.
+def _texts_of(specs: Iterable[NodeSpec], redact: Callable[[str], str]) -> dict[str, str]:
+    """Return the lines with the definitions of nodes, by their places. Of files, no more is kept than is shown."""
+    lines_of: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
+    for spec in specs:
+        file, line = spec.source.file, spec.source.line
+        if file not in lines_of:
+            lines_of[file] = redact(_read(file)).split("\n")
+        if (place := f"{file}:{line}") not in found:
+            found[place] = "\n".join(lines_of[file][index] for index in _definition_lines(lines_of[file], line))
+    return found
 
-    Of a program, no more is kept than is shown.
-    """
-    path = Path(file)
-    if path.suffix.lower() in _PIPELINE_FILES or path.name == Path(pipeline.file).name:
-        return None
-    specs = [*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values()]
-    return [spec.source.line for spec in specs if spec.source.file == file]
 
-
-def _text_of(file: str, redact: Any, kept: list[int] | None) -> str:
+def _read(file: str) -> str:
     with suppress(OSError, ValueError):
         text = Path(file).read_text(encoding="utf-8")
-        if len(text) <= _LONGEST_TEXT:
-            if kept is not None:
-                lines = text.split("\n")
-                shown = {index for line in kept for index in definition_lines(lines, line)}
-                text = "\n".join([line if index in shown else "" for index, line in enumerate(lines)])
-            return str(redact(text)) if redact else text
+        return text if len(text) <= _LONGEST_TEXT else ""
     return ""
 
 
-def definition_lines(lines: Sequence[str], line: int) -> range:
+def _definition_lines(lines: Sequence[str], line: int) -> range:
     """Return the indexes of the lines of a node whose first `line`, from 1, is given.
 
     They go to the next line that is not indented more, without the comments and empty lines before it, and with it if

@@ -432,7 +432,7 @@ class Run:
             memory=available_memory(),
             platform=f"{system.sysname} {system.release} {system.machine}",
         )
-        redact, parts = self.redactor if self.redactor else None, (self.pipeline, self.plan, on)
+        redact, parts = self.redactor or str, (self.pipeline, self.plan, on)
         write_run_plan(self.database, self.started.run, *parts, executors=self.executors, redact=redact)
 
 

@@ -57,7 +57,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert read is not None
     assert (read.on, read.budgets) == (ON, {"gpu": Budget(2.0, "2")})
     assert read.nodes["off"] == PlannedNode("off", "sql", file, 9, disabled="its 'if' is false")
-    assert read.texts == {file: "nodes: it is ***ter22\n", "gone.yaml": ""}
+    places = {f"{file}:1": "nodes: it is ***ter22", f"{file}:7": "", f"{file}:9": "", "gone.yaml:1": ""}
+    assert read.texts == places
     assert read.nodes["a"] == PlannedNode("a", "sql", file, 1, outputs=("left", "right"), estimated=0.25)
     takes = (("cpu", 1.0), ("gpu", 1.0))
     cell = {"of": "c", "cell": {"n": 1}, "estimated": 0.25, "takes": takes, "retry": Retry(2), "timeout": 3.0}
@@ -74,4 +75,4 @@ def test_of_a_program_only_the_lines_of_nodes_are_kept(tmp_path: Path) -> None:
     read = written(tmp_path, found, plan_of(found), executors={})
     assert b"tops3cret" not in (tmp_path / DATABASE).read_bytes()
     assert read is not None
-    assert read.texts[str(program)].split("\n") == ["", "p.sql(", '    "a",', '    "select 1",', ")", "", ""]
+    assert read.texts == {f"{program}:2": 'p.sql(\n    "a",\n    "select 1",\n)'}

@@ -7,7 +7,7 @@ the less is said of each: the outputs of the pipeline, failed nodes and those th
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.text import escape_controls, shortened
 from nfrun.history.database import read_journal
 from nfrun.history.journal import FinishedOutput, JournalContents
-from nfrun.history.run_plan import PlannedNode, RunPlan, definition_lines
+from nfrun.history.run_plan import PlannedNode, RunPlan
 from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded, read_recorded
@@ -263,7 +263,7 @@ class Definitions:
     """The definitions of the nodes of a run, as they were."""
 
     def __init__(self, plan: RunPlan) -> None:
-        self._lines: Mapping[str, list[str]] = {file: text.split("\n") for file, text in plan.texts.items()}
+        self._texts = plan.texts
 
     def of(self, node: PlannedNode, *, is_brief: bool) -> dict[str, Any]:
         """Return the place of a node and, unless it is to be brief, its text in the pipeline file."""
@@ -274,8 +274,7 @@ class Definitions:
 
     def _text(self, node: PlannedNode) -> list[str]:
         """Return the lines of a node; none if the text does not have it there, as when the file was being changed."""
-        lines = self._lines.get(node.file, [])
-        found = [lines[index] for index in definition_lines(lines, node.line)]
+        found = self._texts.get(f"{node.file}:{node.line}", "").split("\n")
         if not any(_name_in_file(node) in line for line in found):
             return []
         indent = len(found[0]) - len(found[0].lstrip(" "))
