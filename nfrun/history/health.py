@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from nfrun.history.database import Database
 from nfrun.history.journal import JournalContents
 from nfrun.history.kept_tables import budget_of
 from nfrun.history.work_dir import (
-    SCRATCH,
     WorkDir,
     describe_holder,
     holder_of,
@@ -27,7 +25,6 @@ from nfrun.history.work_dir import (
     run_number,
     unusable,
 )
-from nfrun.system.atomic_files import PARTIAL
 from nfrun.system.mounts import mount_of
 
 _MOST_LISTED = 4
@@ -110,22 +107,13 @@ def check_work_dir(work: WorkDir, budget: int | None) -> list[HealthCheck]:
 def _locks(work: WorkDir) -> HealthCheck:
     """Return which locks are held, and by whom."""
     held: list[dict[str, Any]] = []
-    left = []
     for path in (work.path / "lock", *sorted((work.path / "locks").glob("*"))):
         try:
             if not is_locked(path):
                 continue
         except OSError as error:
             raise unusable(path if path.parent.is_dir() else path.parent, error) from error
-        holder = holder_of(path)
-        held.append({"file": path.name, **holder})
-        if holder.get("host") == os.uname().nodename and not _is_alive(holder.get("process")):
-            left.append((path, describe_holder(holder)))
-    if left:
-        path, holder_text = left[0]
-        text = f"{path.name} is still held by a process that its holder has left ({holder_text})"
-        advice = f"find it with 'fuser -v {path}', and end it; no run of the pipeline starts before"
-        return HealthCheck("locks", PROBLEM, text, advice, {"held": held})
+        held.append({"file": path.name, **holder_of(path)})
     if held:
         holders = dict.fromkeys(describe_holder(lock) or lock["file"] for lock in held)
         text = f"held: {shortened([*holders], _MOST_LISTED)}"
@@ -134,32 +122,18 @@ def _locks(work: WorkDir) -> HealthCheck:
     return HealthCheck("locks", OK, "none is held", "", {"held": []})
 
 
-def _is_alive(process: Any) -> bool:
-    if not isinstance(process, int) or process <= 0:
-        return True  # unknown
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        pass
-    return True
-
-
 def _runs(work: WorkDir) -> HealthCheck:
-    """Return how many runs are kept, and what those have left that were killed."""
+    """Return how many runs are kept, and which of them were killed."""
     under_way = work.runs_under_way()
     with closing(Database(work)) as database:
         runs = [run for run in database.runs() if run.folder.name not in under_way]
     known = {run.folder.name for run in runs}
     unread = [folder.name for folder in work.run_folders() if folder.name not in known | under_way]
-    killed = [run.folder for run in reversed(runs) if run.ending is None]
-    left = [path for folder in killed for path in _unfinished(folder)]
+    killed = [run.folder.name for run in reversed(runs) if run.ending is None]
     facts = {
         "kept": len(runs) + len(under_way),
         "under_way": sorted(under_way),
-        "killed": [folder.name for folder in killed],
-        "left_files": len(left),
+        "killed": killed,
         "unreadable": unread,
     }
     text = format_count(len(runs) + len(under_way), "run")
@@ -168,31 +142,13 @@ def _runs(work: WorkDir) -> HealthCheck:
         text += f"; the history does not have {_named(unread)}, so that nothing of it is reused"
         return HealthCheck("runs", NOTE, text, "'nfrun clean' removes what no run needs", facts)
     if killed:
-        text += f"; {_named([folder.name for folder in killed])} {'was' if len(killed) == 1 else 'were'} killed"
-        text += f" and left {format_count(len(left), 'unfinished file')} ({format_size(_bytes(left))})" if left else ""
-        return HealthCheck("runs", OK if not left else NOTE, text, "'nfrun clean' removes them" if left else "", facts)
+        text += f"; {_named(killed)} {'was' if len(killed) == 1 else 'were'} killed"
     return HealthCheck("runs", OK, text, "", facts)
 
 
 def _named(runs: Sequence[str]) -> str:
     numbers = [str(run_number(run) or run) for run in runs]
     return f"run{'s' if len(runs) > 1 else ''} {shortened(numbers, _MOST_LISTED)}"
-
-
-def _unfinished(folder: Path) -> Iterable[Path]:
-    """Return the files that a killed run had not finished, as `WorkDir.remove_unfinished` removes them."""
-    with suppress(OSError):
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        return [path for path in files if path.name.endswith(PARTIAL) or path.is_relative_to(folder / SCRATCH)]
-    return []
-
-
-def _bytes(files: Iterable[Path]) -> int:
-    size = 0
-    for path in files:
-        with suppress(OSError):
-            size += path.lstat().st_size
-    return size
 
 
 def _tables(work: WorkDir, budget: int | None) -> HealthCheck:
