@@ -15,7 +15,7 @@ from nfrun.history.cache.cache_key import FOR_EFFECT
 from nfrun.history.cache.reuse_decision import NEVER_FINISHED, NO_CACHE
 from nfrun.history.database import Database
 from nfrun.history.journal import JournalContents
-from nfrun.history.kept_tables import budget_of
+from nfrun.history.kept_tables import budget_of, size_of
 from nfrun.history.work_dir import (
     WorkDir,
     describe_holder,
@@ -155,8 +155,8 @@ def _tables(work: WorkDir, budget: int | None) -> HealthCheck:
     """Return what tables take of their budget: over it they are removed, and are made again where they are needed."""
     with closing(Database(work)) as database:
         tables = database.tables()
-    most, size = budget_of(work.path, tables, budget), sum(table.size for table in tables)
-    kept = sum(table.size for table in tables if table.is_protected)
+    size, kept = size_of(tables), size_of(table for table in tables if table.is_protected)
+    most = budget_of(work.path, size, budget)
     facts = {"bytes": size, "budget": most, "protected": kept, "count": len(tables)}
     text = f"{format_count(len(tables), 'table')}, {format_size(size)} of at most {format_size(most)}"
     if tables and size > _NEARLY * most:

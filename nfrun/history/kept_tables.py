@@ -20,7 +20,7 @@ from nfrun.core.values import frozen, replace
 from nfrun.history.database import Database, KeptTable
 from nfrun.history.work_dir import INPUTS, WorkDir
 from nfrun.rows.stream_files import streams_in
-from nfrun.system.atomic_files import PARTIAL, atomic_write, make_private, read_regular_file, remove
+from nfrun.system.atomic_files import atomic_write, make_private, read_regular_file, remove
 from nfrun.system.checksums import text_checksum
 from nfrun.system.kept_files import is_inside
 
@@ -51,43 +51,38 @@ def kept_in_place(database: Database, place: Place, *, now: float | None = None)
     return kept
 
 
-def budget_of_place(place: Place, kept: Iterable[KeptTable], budget: int | None) -> int:
-    """Return how many bytes may be in a place: the budget that is given, else 1 TB, in a folder a tenth of its disk.
+def budget_of(folder: Path | None, kept: int, budget: int | None, most: int = _MOST_BYTES) -> int:
+    """Return how many bytes may be kept in a folder: the budget that is given, else `most`.
 
-    Of the disk counts what is free, and what is there, which is `kept`.
+    Without one it is a tenth of the disk space that they could take, if that is less: what is free, and the bytes
+    `kept` that are there. `folder` is None for what is on no disk of this machine.
     """
-    if budget is not None:
-        return budget
-    folder = place.local_path("")
-    if folder is None or not folder.exists():
-        return _MOST_STORED
-    return min(_MOST_STORED, (_free_bytes(folder) + sum(table.size for table in kept)) // 10)
+    if budget is not None or folder is None or not folder.exists():
+        return most if budget is None else budget
+    found = os.statvfs(folder)  # `shutil` imports modules for archives
+    return min(most, (found.f_bavail * found.f_frsize + kept) // 10)
+
+
+def size_of(tables: Iterable[KeptTable]) -> int:
+    """Return how many bytes the tables take."""
+    return sum(table.size for table in tables)
+
+
+def place_over_budget(place: Place, kept: Sequence[KeptTable], budget: int | None) -> list[KeptTable]:
+    """Return what is to be removed of the outputs `kept` in a place. Without a budget they may take 1 TB."""
+    return tables_to_remove(kept, budget_of(place.local_path(""), size_of(kept), budget, _MOST_STORED))
 
 
 def remove_stored_over_budget(place: Place, database: Database, budget: int | None) -> None:
     """Remove outputs from a place until the others fit the budget. Raises PlaceError."""
     kept = kept_in_place(database, place, now=time.time())
-    removed = tables_to_remove(kept, budget_of_place(place, kept, budget))
-    place.remove([str(table.path) for table in removed])
+    place.remove([str(table.path) for table in place_over_budget(place, kept, budget)])
 
 
 def may_be_over_budget(work: Path, database: Database, budget: int | None) -> bool:
     """Return whether tables and streams may take more than the budget. If not, there is no need to list them."""
     total = database.table_bytes() + stream_bytes(work)
-    limit = default_budget(_free_bytes(work), total) if budget is None else budget
-    return total > limit
-
-
-def _free_bytes(work: Path) -> int:
-    found = os.statvfs(work)  # `shutil` imports modules for archives
-    return found.f_bavail * found.f_frsize
-
-
-def budget_of(work: Path, tables: Iterable[KeptTable], budget: int | None) -> int:
-    """Return the budget of a work folder with these tables: the one that is given, or if that is None the default."""
-    if budget is not None:
-        return budget
-    return default_budget(_free_bytes(work), sum(table.size for table in tables))
+    return total > budget_of(work, total, budget)
 
 
 def remove_over_budget(database: Database, tables: Sequence[KeptTable], budget: int | None) -> tuple[int, int]:
@@ -96,13 +91,13 @@ def remove_over_budget(database: Database, tables: Sequence[KeptTable], budget: 
     Raises OSError at the first file that cannot be removed.
     """
     work = database.work.path
-    budget = budget_of(work, tables, budget)
-    kept = sum(table.size for table in tables)
+    kept = size_of(tables)
+    budget = budget_of(work, kept, budget)
     removed = [table for table in tables_to_remove(tables, budget) if is_inside(table.path, work)]
     for table in removed:
         remove(table.path)
     database.forget_tables(table.path for table in removed)
-    return kept - sum(table.size for table in removed), budget
+    return kept - size_of(removed), budget
 
 
 def tables_to_remove(tables: Iterable[KeptTable], budget: int) -> list[KeptTable]:
@@ -111,7 +106,7 @@ def tables_to_remove(tables: Iterable[KeptTable], budget: int) -> list[KeptTable
     Among equals, those go first that have not been used for longest. Protected tables stay, whatever they take.
     """
     kept = list(tables)
-    total = sum(table.size for table in kept)
+    total = size_of(kept)
     removed = []
     if total > budget:
         removable = (table for table in kept if not table.is_protected)
@@ -121,14 +116,6 @@ def tables_to_remove(tables: Iterable[KeptTable], budget: int) -> list[KeptTable
             if total <= budget:
                 break
     return removed
-
-
-def default_budget(free: int, kept: int) -> int:
-    """Return the budget if none is given: 10 GB, or a tenth of the disk space that tables could take, if that is less.
-
-    `free` is the free space and `kept` the size of all tables, in bytes.
-    """
-    return min(_MOST_BYTES, (free + kept) // 10)
 
 
 def remove_unrecorded(database: Database, under_way: Callable[[], Collection[str]]) -> None:
@@ -143,24 +130,15 @@ def remove_old_inputs(work: WorkDir, keep: Collection[Path], budget: int | None)
 
     Those in `keep`, and those of runs under way, stay. Ignores errors: a later call removes what this one leaves.
     """
-    found: list[tuple[float, int, Path]] = []
-    with suppress(OSError), os.scandir(work.path / INPUTS) as entries:
-        for entry in entries:
-            status = entry.stat()
-            found.append((status.st_mtime, status.st_size, Path(entry.path)))
-    total = sum(size for _, size, _ in found)
-    if not found or total <= (budget or 0):
-        return
     with suppress(OSError, HandoffError), closing(Database(work)) as database:
-        limit = default_budget(_free_bytes(work.path), total) if budget is None else budget
-        if total <= limit or not is_inside(work.path / INPUTS / "any", work.path):
-            return
         headers = [database.ends(run)[0] for run in work.runs_under_way()]
         used = {Path(file).name for header in headers if header is not None for file in header.inputs.values()}
-        for _, size, path in sorted(found):
-            if total > limit and path not in keep and path.name not in used:
-                remove(path)
-                total -= size
+        used |= {path.name for path in keep}
+        given = [(path, path.stat()) for path in paths_in(work.path / INPUTS)]
+        tables = [KeptTable(path, at.st_size, 0.0, at.st_mtime_ns, path.name in used) for path, at in given]
+        for table in tables_to_remove(tables, budget_of(work.path, size_of(tables), budget)):
+            if is_inside(table.path, work.path):
+                remove(table.path)
 
 
 @frozen
@@ -192,7 +170,7 @@ def mark_used(folder: Path, use: FolderUse) -> None:
 
 def stream_bytes(work: Path) -> int:
     """Return how many bytes all streams take."""
-    return sum(_size(path) for folder in map_folders(work) for path in _streams(folder))
+    return sum(_size(path) for folder in map_folders(work) for path in streams_of(folder))
 
 
 def kept_streams(work: Path, last_runs: Mapping[str, int], busy: Collection[str] = ()) -> list[KeptTable]:
@@ -209,7 +187,7 @@ def kept_streams(work: Path, last_runs: Mapping[str, int], busy: Collection[str]
             for use in uses
         )
         number = max((use.number for use in uses), default=0)
-        for path in _streams(folder):
+        for path in streams_of(folder):
             seconds = 0.0 if protected else _seconds(path)
             found.append(KeptTable(path, _size(path), seconds, number, protected))
     return found
@@ -227,25 +205,8 @@ def folder_uses(folder: Path) -> list[FolderUse]:
     return []
 
 
-def leftovers(folder: Path, removed: Collection[Path]) -> Sequence[Path]:
-    """Return what else can go when some streams of a folder are removed: the folder itself if none are left.
-
-    Otherwise unfinished files, and the files that say what calls read whose streams are gone.
-    """
-    try:
-        left = [path.name for path in streams_in(folder) if path not in removed]
-    except HandoffError:  # what is in it is not known
-        return []
-    if not left:
-        return [folder]
-    others = paths_in(folder)
-    reads = [
-        path for path in others if path.suffix == ".reads" and not any(name.startswith(path.stem) for name in left)
-    ]
-    return [*reads, *(path for path in others if path.name.endswith(PARTIAL))]
-
-
-def _streams(folder: Path) -> list[Path]:
+def streams_of(folder: Path) -> list[Path]:
+    """Return the streams in the folder of a definition; none if it cannot be listed."""
     with suppress(HandoffError):
         return streams_in(folder)
     return []

@@ -19,17 +19,18 @@ from nfrun.history.database import Database, KeptTable
 from nfrun.history.journal import JournalContents, RunHeader
 from nfrun.history.kept_tables import (
     budget_of,
-    budget_of_place,
     folder_uses,
     kept_in_place,
     kept_streams,
-    leftovers,
     map_folders,
     paths_in,
+    place_over_budget,
+    size_of,
+    streams_of,
     tables_to_remove,
 )
 from nfrun.history.work_dir import INPUTS, LOGS, WorkDir
-from nfrun.system.atomic_files import remove
+from nfrun.system.atomic_files import PARTIAL, remove
 from nfrun.system.kept_files import is_inside
 from nfrun.tables.places.base import PlaceError, address_of, place_and_name
 
@@ -136,16 +137,17 @@ def _over_budget(database: Database, budget: int | None) -> tuple[list[KeptTable
     busy = [name for name in last_runs if work.is_running(name)]
     tables = database.tables(busy)
     both = [*tables, *kept_streams(work.path, last_runs, busy)]
-    return tables, set(tables_to_remove(both, budget_of(work.path, both, budget)))
+    return tables, set(tables_to_remove(both, budget_of(work.path, size_of(both), budget)))
 
 
 def _streams_to_remove(work: WorkDir, removed: Collection[Path]) -> list[Path]:
-    """Return the streams among the files to remove, and what belongs to them alone."""
+    """Return the streams among the files to remove, and unfinished files; the folder where no stream is left."""
     found: list[Path] = []
     for folder in map_folders(work.path):
         if not any(work.is_running(use.pipeline) for use in folder_uses(folder)):
-            rest = leftovers(folder, removed)
-            found += rest if folder in rest else [*(path for path in removed if path.parent == folder), *rest]
+            paths, streams = paths_in(folder), streams_of(folder)
+            gone = [path for path in paths if path in removed or path.name.endswith(PARTIAL)]
+            found += gone if not paths or any(path not in removed for path in streams) else [folder]
     return sorted(found)
 
 
@@ -240,14 +242,14 @@ def plan_places(
                 raise
             on_error(error)
             continue
-        over_budget = set(tables_to_remove(there, budget_of_place(place, there, budget)))
+        over_budget = set(place_over_budget(place, there, budget))
         removed = []
         for table in there:
             address = address_of(place.uri, str(table.path))
             if (address not in needed or table in over_budget) and (named is None or address in named):
                 removed.append(table)
         if removed:
-            names, size = tuple(str(table.path) for table in removed), sum(table.size for table in removed)
+            names, size = tuple(str(table.path) for table in removed), size_of(removed)
             plans.append(StoredPlan(place, names, size, is_all=len(removed) == len(there)))
     return tuple(plans)
 

@@ -102,7 +102,7 @@ _choices: dict[Path, list[tuple[list[KeptTable], int]]] = {}  # by work folder: 
 
 def _remove(database: Database, tables: list[KeptTable], budget: int | None) -> tuple[int, int]:
     work = database.work.path
-    _choices.setdefault(work, []).append((tables, kept_tables.budget_of(work, tables, budget)))
+    _choices.setdefault(work, []).append((tables, kept_tables.budget_of(work, kept_tables.size_of(tables), budget)))
     return kept_tables.remove_over_budget(database, tables, budget)
 
 

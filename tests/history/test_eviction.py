@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.history.database import KeptTable
-from nfrun.history.kept_tables import default_budget, tables_to_remove
+from nfrun.history.kept_tables import budget_of, tables_to_remove
 
 _SIZES = st.integers(0, 10**13)
 _SECONDS = st.floats(0, 1e6) | st.sampled_from([0.0, 1.0])
@@ -57,7 +59,12 @@ def test_among_equals_the_longest_unused_goes_first() -> None:
     assert [table.last_used for table in tables_to_remove(tables, 10)] == [1, 2]
 
 
-def test_the_default_budget_is_10_gb_or_a_tenth_of_the_space() -> None:
-    assert default_budget(10**15, 0) == 10 * 10**9
-    assert default_budget(60 * 10**9, 40 * 10**9) == 10 * 10**9
-    assert default_budget(50, 50) == 10
+def test_the_default_budget_is_10_gb_or_a_tenth_of_the_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def budget(free: int, kept: int) -> int:
+        monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_bavail=free, f_frsize=1))
+        return budget_of(tmp_path, kept, None)
+
+    assert budget(10**15, 0) == 10 * 10**9
+    assert budget(60 * 10**9, 40 * 10**9) == 10 * 10**9
+    assert budget(50, 50) == 10
+    assert budget_of(None, 0, None, 7) == 7
