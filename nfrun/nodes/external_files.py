@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatch
-from functools import cache
 from glob import has_magic
 from itertools import islice
 from pathlib import Path
@@ -70,7 +69,7 @@ class ExternalInputs:
         self._skipped = () if work is None else (os.path.realpath(work),)
         self._checksums = checksums or FileChecksums()
         self._snapshots: dict[str, Mapping[str, FileLook] | None] = {}
-        self._remote_versions = RemoteVersions()
+        self._silent: set[str] = set()  # services that did not answer
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None
         self.code_facts: Callable[[NodeSpec], CodeFacts] = lambda spec: NO_FACTS
@@ -165,7 +164,7 @@ class ExternalInputs:
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files
         unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
-        if files is None and (version := self._remote_versions.of(uri := kind.outside.remote(spec))):
+        if files is None and (version := remote_version(uri := kind.outside.remote(spec), self._silent)):
             return {_public(uri): FileLook(text_checksum(version), ()), **dict(self._declared(spec, recheck))}
         if files is None or unknown:
             return {} if spec.cache else None
@@ -379,29 +378,19 @@ _MAKES = (">", "tee", "touch", "truncate", "-o", "-O", "--out", "of=")  # withou
 def unwaited_files(nodes: Mapping[str, NodeSpec], folder: Path) -> Iterator[tuple[NodeSpec, str, NodeSpec]]:
     """Yield each node that names a file, the file, and the node whose script makes it, if neither waits for the other.
 
-    Each is yielded once for two nodes of the pipeline in `folder`; of the scripts of a matrix, that of its first cell
-    counts. A file that the reader makes too, as scratch files are, and a word that is no path for sure are left out.
+    Each is yielded once for two nodes of the pipeline in `folder`; of a matrix, its first cell counts. A file that the
+    reader makes too, as scratch files are, and a word that is no path for sure are left out.
     """
-    cells: dict[str, list[NodeSpec]] = {}
-    for spec in nodes.values():
-        if spec.kind and spec.body:
-            cells.setdefault(spec.declared, []).append(spec)
-    made = {name: _made_by_script(found[0], folder) for name, found in cells.items()}
-    writers: dict[str, list[str]] = {}
-    for name, files in made.items():
-        for file in files:
-            writers.setdefault(file, []).append(name)
-
-    @cache
-    def before(name: str) -> set[str]:
-        """Return the nodes for which a node waits."""
-        return {nodes[other].declared for spec in cells[name] for other in ancestors(spec.id, nodes)}
-
-    for name, found in cells.items() if writers else ():
-        for file in _named_paths(found[0], folder) - made[name]:
-            for writer in writers.get(file, ()):
-                if writer not in before(name) and name not in before(writer):
-                    yield found[0], file, cells[writer][0]
+    cells = {spec.declared: spec for spec in reversed([*nodes.values()]) if spec.kind and spec.body}
+    made = {name: files for name, spec in cells.items() if (files := _made_by_script(spec, folder))}
+    for name, spec in reversed(cells.items()) if made else ():
+        named = _named_paths(spec, folder) - made.get(name, set())
+        for writer, files in made.items():
+            for file in named & files:
+                before = {nodes[other].declared for other in ancestors(spec.id, nodes)}
+                after = {nodes[other].declared for other in ancestors(cells[writer].id, nodes)}
+                if writer not in before and name not in after:
+                    yield spec, file, cells[writer]
 
 
 def _made_by_script(spec: NodeSpec, folder: Path) -> set[str]:
@@ -433,28 +422,22 @@ PATIENCE_SECONDS = 10.0
 _VERSION_KEYS = ("etag", "versionid", "generation")  # in lower case; S3, Google and Azure have the first
 
 
-class RemoteVersions:
-    """Asks services, such as S3, for the versions of files: the ETag, and the version id where there are several.
+def remote_version(uri: str, silent: set[str]) -> str | None:
+    """Return the version of a file of a service, such as S3: the ETag, and the version id where there are several.
 
-    A service that has not answered in time is not asked again. Thread-safe.
+    None if the service gives none, or no answer within 10 seconds: then it is `silent`, and not asked again.
     """
-
-    def __init__(self) -> None:
-        self._silent: set[str] = set()
-
-    def of(self, uri: str) -> str | None:
-        """Return the version of the file now; None if the service gives none, or no answer within 10 seconds."""
-        host = f"{urlsplit(uri).scheme}://{urlsplit(uri).netloc}"
-        if not uri or host in self._silent:
-            return None
-        # The service is asked on a thread that may be left behind: no library ends all waiting in time.
-        answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        start_thread(lambda: answer.put(_version_of(uri)), ABANDONED)
-        try:
-            return answer.get(timeout=PATIENCE_SECONDS)
-        except queue.Empty:
-            self._silent.add(host)
-            return None
+    host = f"{urlsplit(uri).scheme}://{urlsplit(uri).netloc}"
+    if not uri or host in silent:
+        return None
+    # The service is asked on a thread that may be left behind: no library ends all waiting in time.
+    answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    start_thread(lambda: answer.put(_version_of(uri)), ABANDONED)
+    try:
+        return answer.get(timeout=PATIENCE_SECONDS)
+    except queue.Empty:
+        silent.add(host)
+        return None
 
 
 def _version_of(uri: str) -> str | None:

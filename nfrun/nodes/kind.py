@@ -55,14 +55,8 @@ class Says:
     # The keys that not all nodes have. Their values are in `NodeSpec.settings`, except `env`, `format` and `timezone`,
     # which have fields of their own there.
     settings: tuple[str, ...] = ()
-    # The message and the hint for one of these keys in a node of another kind, where they differ from the usual ones.
-    misplaced_settings: Mapping[str, tuple[str, str]] = field(default_factory=lambda: NOTHING)
-    # Hints for settings of other kinds in a node of this kind, where they say what to use instead.
-    setting_hints: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # Words that users may write in place of the name.
     synonyms: tuple[str, ...] = ()
-    # Yields what may be meant by a body that does not match the pattern of the schema, the likeliest first.
-    corrections: Callable[[str], Iterable[str]] = lambda body: ()
     # A body of one word with this ending is the name of a file that has the text, relative to the folder.
     file_ending: str = ""
     # Whether the body is a path or URI that may hold expressions (`${{ … }}`). If not, the hint says what to write

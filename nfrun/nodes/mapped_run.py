@@ -1,7 +1,4 @@
-"""Opens the input of a mapped node, and runs one as a whole, one call after the other: what `nfrun shell` does.
-
-Says why the nodes of some kinds have no `map`.
-"""
+"""Opens the input of a mapped node, and runs one as a whole, one call after the other: what `nfrun shell` does."""
 
 from __future__ import annotations
 
@@ -18,13 +15,6 @@ if TYPE_CHECKING:
 
 
 NO_MAP = "it is for python and run nodes"
-# The hint at a `map` of a node by its kind, where it is another one.
-NO_MAP_OF = {
-    "read": "it reads nothing of other nodes; map over its table in the node behind it",
-    "write": "it writes its table as a whole",
-    "sql": "DuckDB uses all cores by itself",
-    "pipeline": "it stands at the nodes of the other file",
-}
 
 
 def open_work(context: NodeContext, kept: KeptRows | None = None) -> tuple[MapWork, Mapping[str, Any]]:

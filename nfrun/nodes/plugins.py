@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from nfrun.code.module_finder import find_module
 from nfrun.core.pipeline import StaticHalf
-from nfrun.core.text import ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.nodes.schemas import check_value, document_schema, fast_validator
 
 GROUP = "nfrun.kinds"
@@ -99,15 +98,11 @@ def _fault(package: str) -> str:
 
 
 def _instead(name: str, kinds: Mapping[str, object]) -> str:
-    """Return what to do about a kind that is not there: the package that has it, the nearest names, or all."""
+    """Return what to do about a kind that is not there: the package that has it, the nearest name, or all."""
     if name in PACKAGES:
         return f"it is in the package {PACKAGES[name]}"
-    near = get_close_matches(name.lower(), [*dict.fromkeys((*kinds, *PACKAGES))], n=2, cutoff=0.6)
-    if near:
-        names = " or ".join(f"'{other}'" for other in near)
-        lacking = next((PACKAGES[other] for other in near if other not in kinds), "")
-        return f"did you mean {names}?" + (f" it is in the package {lacking}" if lacking else "")
-    return f"there is {', '.join(kinds)}" if kinds else "no package with kinds is installed"
+    known = dict.fromkeys((*kinds, *PACKAGES))
+    return did_you_mean(name, known, f"there is {', '.join(kinds)}" if kinds else "no package with kinds is installed")
 
 
 def read_static_half(data: bytes, *, name: str, module: str, origin: str, package: str) -> StaticHalf:

@@ -6,7 +6,6 @@ In a node with a `map` it is called for each piece of an input. `user_function.p
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -97,12 +96,6 @@ def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
 
         function = taking_tables(function, loaded.frames)
     return {**own, context.node.body.partition(":")[2]: function}
-
-
-def _corrections(body: str) -> Iterator[str]:
-    path = re.sub(r"\.py\b|\(.*\)|\s", "", body).removeprefix("./").replace("/", ".").replace("::", ":")
-    yield path
-    yield ":".join(path.rsplit(".", 1))
 
 
 def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
@@ -328,7 +321,6 @@ PYTHON = Kind(
         check=check,
         missing=_missing,
         synonyms=("function", "call", "callable", "python_callable", "func"),
-        corrections=_corrections,
         expression_hint="which function runs is fixed; put values under 'with'",
     ),
     runs=Runs(run, calls_code=True, shell_names=_shell_names),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.pipeline import FOLDER, TABLE, NodeSpec, ending_of, form_of, has_expression
-from nfrun.core.text import closest_match, did_you_mean, ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.nodes.base import NodeContext, NodeError, output_name
 from nfrun.nodes.folders import describe_missing
 from nfrun.nodes.kind import Code, Kind, Outside, Runs, Says
@@ -31,16 +31,7 @@ from nfrun.tables.formats import folder_hint, local_source, resolve_files
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
 
-# By scheme, the class of `pyarrow.fs` that reads it.
-_FILE_SYSTEMS = {
-    "s3": "S3FileSystem",
-    "gs": "GcsFileSystem",
-    "gcs": "GcsFileSystem",
-    "abfs": "AzureFileSystem",
-    "abfss": "AzureFileSystem",
-    "hdfs": "HadoopFileSystem",
-    "viewfs": "HadoopFileSystem",
-}
+_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")  # that `pyarrow.fs` reads
 _MOST_FOOTERS = 100  # files whose ends are read before a run
 
 
@@ -140,17 +131,10 @@ def _unreadable(uri: str) -> tuple[str, str] | None:
         shown = re.sub("://[^/@]*@", "://", uri)
         fetch = f"fetch it in a 'run' node: curl -fsSL {shown} -o \"$NFRUN_OUTPUT\""
         return f"a read node cannot read {scheme}://", ellipsize(fetch, 300)
-    if scheme not in _FILE_SYSTEMS:
-        guess = closest_match(scheme, _FILE_SYSTEMS)
-        hint = f"did you mean {guess}://?" if guess else f"it reads {', '.join(f'{name}://' for name in _FILE_SYSTEMS)}"
-        return f"a read node cannot read {ellipsize(scheme)}://", hint
-    import pyarrow.fs
-
-    try:
-        getattr(pyarrow.fs, _FILE_SYSTEMS[scheme])
-    except (AttributeError, ImportError):
-        return f"the installed pyarrow cannot read {scheme}://", "install a pyarrow that can, such as the one on PyPI"
-    return None
+    if scheme in _SCHEMES:
+        return None
+    hint = f"it reads {', '.join(f'{name}://' for name in _SCHEMES)}"
+    return f"a read node cannot read {ellipsize(scheme)}://", hint
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -354,7 +338,6 @@ READ = Kind(
         columns=_columns,
         footers=_footers,
         added_outputs=added_outputs,
-        setting_hints={"format": "the file's extension sets it"},
         synonyms=("source", "seed", "load", "path", "file"),
         is_template=True,
     ),

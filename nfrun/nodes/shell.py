@@ -345,13 +345,6 @@ RUN = Kind(
     says=Says(
         check=check,
         settings=("format", "env"),
-        misplaced_settings={
-            "format": ("'format' is what a shell script reads and writes; only a 'run' node has it", "remove it"),
-            "env": (
-                "'env' of a node reaches only a 'run' or 'use' node: the others share one process",
-                "put it under 'env' of the file",
-            ),
-        },
         synonyms=("command", "cmd", "shell", "script", "scripts", "bash", "bash_command", "sh", "commands"),
         expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
     ),

@@ -243,12 +243,6 @@ SQL = Kind(
         columns=_columns,
         missing=_missing,
         settings=("timezone",),
-        misplaced_settings={
-            "timezone": (
-                "'timezone' of a node is that of its query: only a 'sql' node has it",
-                "Python and scripts follow TZ: put it under 'env' of the file",
-            )
-        },
         file_ending=".sql",
         synonyms=("query", "duckdb", "select"),
         expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",

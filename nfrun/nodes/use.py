@@ -60,9 +60,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
 def _check_inputs(node: NodeSpec, half: StaticHalf) -> Iterator[Problem]:
     count = len(node.inputs)
     if count < half.least or (half.most is not None and count > half.most):
-        exactly = f"{_counted(half.least)}" if half.most == half.least else ""
-        few, many = f"at least {_counted(half.least)}", f"at most {_counted(half.most or 0)}"
-        takes = "no inputs" if half.most == 0 else exactly or (few if count < half.least else many)
+        bounds = [f"{half.least} or more"] if half.most is None else [str(half.least), str(half.most)]
+        takes = "no inputs" if half.most == 0 else f"{' to '.join(dict.fromkeys(bounds))} inputs"
         what = f"'{half.name}' has {takes}; this node has {count or 'none'}"
         hint = "remove them" if half.most == 0 else "" if count else "name it with 'inputs'"
         yield Problem(("inputs",) if count else (node.kind,), what, hint, at_key=True, counts=True)
@@ -86,10 +85,6 @@ def _check_rows(node: NodeSpec, half: StaticHalf, wrong: Collection[str | int]) 
     if texts and not _named_columns(node, half) and is_evaluated([node.with_[name] for name in texts]):
         what = f"'{texts[0]}' names no column of '{node.map.over}': each row would get the same"
         yield Problem(("with", texts[0]), what, "write {name} where the column is to stand")
-
-
-def _counted(count: int) -> str:
-    return "one input" if count == 1 else f"{count} inputs"
 
 
 def _listed(forms: Collection[str]) -> str:

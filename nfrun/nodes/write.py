@@ -245,7 +245,6 @@ WRITE = Kind(
         check=check,
         columns=check_partition,
         uses_columns=lambda node: "partition" in node.with_,
-        setting_hints={"format": "the file's extension sets it"},
         synonyms=("sink", "save", "target"),
         is_template=True,
     ),

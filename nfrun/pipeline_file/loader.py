@@ -317,11 +317,10 @@ class _Reader(Findings):
 
     def misplaced_settings(self, path: Keys, kind: str, body: Mapping[str, Any]) -> None:
         """Reject the settings that only nodes of other kinds have."""
-        for key, owner in self.owners.items():
+        for key in self.owners:
             if key in body and key not in KINDS[kind].says.settings:
-                usual = (f"only a '{owner.name}' node has '{key}'", "remove it")
-                what, hint = owner.says.misplaced_settings.get(key, usual)
-                self.report((*path, key), what, KINDS[kind].says.setting_hints.get(key, hint), at_key=True)
+                hint = "put it under 'env' of the file, for all nodes" if key == "env" else "remove it"
+                self.report((*path, key), f"a {kind} node has no '{key}'", hint, at_key=True)
 
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""

@@ -16,7 +16,7 @@ from nfrun.core.pipeline import NO_RETRY, TABLE, NodeSpec, Retry, form_of
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import replace
 from nfrun.nodes.base import is_evaluated
-from nfrun.nodes.mapped_run import NO_MAP, NO_MAP_OF
+from nfrun.nodes.mapped_run import NO_MAP
 from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.yaml.document import Keys
@@ -163,7 +163,7 @@ def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[Problem]:
     assert spec.map is not None
     where = ("map", "over") if isinstance(body["map"], dict) else ("map",)
     if spec.kind and kind_of(spec).maps is None:
-        yield Problem(("map",), f"a {spec.kind} node has no 'map'", NO_MAP_OF.get(spec.kind, NO_MAP), at_key=True)
+        yield Problem(("map",), f"a {spec.kind} node has no 'map'", NO_MAP, at_key=True)
         return
     over = next((item for item in spec.inputs if item.name == spec.map.over), None)
     if over is None:

@@ -160,13 +160,13 @@ p.yaml:5:34: many() has no argument 'zz', which is given as a value
     5 |   b: {python: steps:many, with: {zz: 1}}
       |                                  ^^ did you mean 'z'?
 
-p.yaml:5:27: 'format' is what a shell script reads and writes; only a 'run' node has it
+p.yaml:5:27: a python node has no 'format'
     5 |   b: {python: steps:load, format: csv}
       |                           ^^^^^^ remove it
 
-p.yaml:5:27: 'env' of a node reaches only a 'run' or 'use' node: the others share one process
+p.yaml:5:27: a python node has no 'env'
     5 |   b: {python: steps:load, env: {A: 1}}
-      |                           ^^^ put it under 'env' of the file
+      |                           ^^^ put it under 'env' of the file, for all nodes
 
 p.yaml:5:13: the ending of this file does not tell its format
     5 |   b: {read: x.xlsx}
@@ -192,13 +192,13 @@ p.yaml:5:20: a read node has one output
     5 |   b: {read: x.csv, outputs: [p, q]}
       |                    ^^^^^^^ leave 'outputs' out
 
-p.yaml:5:20: 'format' is what a shell script reads and writes; only a 'run' node has it
+p.yaml:5:20: a read node has no 'format'
     5 |   b: {read: x.csv, format: csv}
-      |                    ^^^^^^ the file's extension sets it
+      |                    ^^^^^^ remove it
 
-p.yaml:5:20: 'env' of a node reaches only a 'run' or 'use' node: the others share one process
+p.yaml:5:20: a read node has no 'env'
     5 |   b: {read: x.csv, env: {A: 1}}
-      |                    ^^^ put it under 'env' of the file
+      |                    ^^^ put it under 'env' of the file, for all nodes
 
 p.yaml:5:27: a read node has no option 'sep'
     5 |   b: {read: x.csv, with: {sep: ';'}}
@@ -480,9 +480,9 @@ p.yaml:5:32: a write node has one output
     5 |   b: {write: x.csv, inputs: a, outputs: [p, q]}
       |                                ^^^^^^^ leave 'outputs' out: it is a row with path, rows and bytes
 
-p.yaml:5:32: 'format' is what a shell script reads and writes; only a 'run' node has it
+p.yaml:5:32: a write node has no 'format'
     5 |   b: {write: x.csv, inputs: a, format: csv}
-      |                                ^^^^^^ the file's extension sets it
+      |                                ^^^^^^ remove it
 
 p.yaml:5:22: a sql node has one output
     5 |   b: {sql: select 1, outputs: [p, q]}
@@ -492,13 +492,13 @@ p.yaml:5:37: 'T' and 't' are one table to SQL, which ignores case
     5 |   b: {sql: select 1, inputs: {t: a, T: s.late}}
       |                                     ^ rename one
 
-p.yaml:5:22: 'format' is what a shell script reads and writes; only a 'run' node has it
+p.yaml:5:22: a sql node has no 'format'
     5 |   b: {sql: select 1, format: csv}
       |                      ^^^^^^ remove it
 
-p.yaml:5:22: 'env' of a node reaches only a 'run' or 'use' node: the others share one process
+p.yaml:5:22: a sql node has no 'env'
     5 |   b: {sql: select 1, env: {A: 1}}
-      |                      ^^^ put it under 'env' of the file
+      |                      ^^^ put it under 'env' of the file, for all nodes
 """  # noqa: E501
 
 

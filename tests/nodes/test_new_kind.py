@@ -146,16 +146,14 @@ def test_a_pipeline_with_it_is_valid(here: Here, pipeline: Path) -> None:
         (  # its setting in a node of another kind
             "inputs: last}",
             "inputs: last, last: 2}",
-            "p.yaml:5:50: only a 'tail_lines' node has 'last'\n"
+            "p.yaml:5:50: a sql node has no 'last'\n"
             "    5 |   shown: {sql: select * from last, inputs: last, last: 2}\n"
             "      |                                                  ^^^^ remove it\n",
         ),
         (  # another kind's setting
             "last: 2",
             "format: csv",
-            "p.yaml:4:5: 'format' is what a shell script reads and writes; only a 'run' node has it\n"
-            "    4 |     format: csv\n"
-            "      |     ^^^^^^ remove it\n",
+            "p.yaml:4:5: a tail_lines node has no 'format'\n    4 |     format: csv\n      |     ^^^^^^ remove it\n",
         ),
         (  # where all kinds are listed
             "{sql: select * from last, inputs: last}",

@@ -110,7 +110,7 @@ def test_only_a_query_has_a_time_zone_of_its_own(here: Here, tmp_path: Path) -> 
     (tmp_path / "p.yaml").write_text("nodes:\n  a: {run: 'true', timezone: UTC}\n")
     done = here(tmp_path, "validate", "p.yaml")
     assert done.stderr + done.stdout == (
-        "p.yaml:2:20: 'timezone' of a node is that of its query: only a 'sql' node has it\n"
+        "p.yaml:2:20: a run node has no 'timezone'\n"
         "    2 |   a: {run: 'true', timezone: UTC}\n"
-        "      |                    ^^^^^^^^ Python and scripts follow TZ: put it under 'env' of the file\n"
+        "      |                    ^^^^^^^^ remove it\n"
     )

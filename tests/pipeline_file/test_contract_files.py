@@ -222,7 +222,7 @@ WRONG = [
         "evals",
         'limit: "${{ params.limit }}"}}',
         "limit: 5}, map: bank}",
-        ["10:87: a sql node has no 'map' (DuckDB uses all cores by itself)"],
+        ["10:87: a sql node has no 'map' (it is for python and run nodes)"],
     ),
     (
         "rag",

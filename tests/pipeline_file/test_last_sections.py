@@ -91,8 +91,7 @@ WRONG = {
     "'matrix: AXIS' has it)",
     "on_failure: {s: {run: 'echo ${{ params.x }}'}}": "5:29: an expression is not evaluated here (put it under 'with' and "
     'write "$NFRUN_WITH_name": values are never pasted into a script)',
-    "on_failure: {s: {python: 'steps:f', format: csv}}": "5:37: 'format' is what a shell script reads and writes; only a "
-    "'run' node has it (remove it)",
+    "on_failure: {s: {python: 'steps:f', format: csv}}": "5:37: a python node has no 'format' (remove it)",
     "on_failure: {s: {run: x, uses: y}}": "5:26: 'uses' is not a key of a node under 'on_failure' (did you "
     "mean 'use'?)",
     "on_failure: {s: {run: x, inputs: s}}": "5:34: node 's' reads itself (a node reads the outputs of others)",

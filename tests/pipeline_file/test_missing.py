@@ -172,7 +172,6 @@ READS = {
         "a read node cannot read ftp://",
         "it reads s3://, gs://, gcs://, abfs://, abfss://, hdfs://, viewfs://",
     ),
-    "abfsx://h/a.csv": ("a read node cannot read abfsx://", "did you mean abfs://?"),
     "https://me:pw@h/a.csv": (
         "a read node cannot read https://",
         "fetch it in a 'run' node: curl -fsSL https://h/a.csv -o \"$NFRUN_OUTPUT\"",
@@ -204,14 +203,6 @@ def test_what_a_node_before_may_write_can_be_read(folder: Path, before: str) -> 
         assert warnings_in(folder, text) == []
         assert read and len(resolve_nodes(folder, text)) == 3
     assert len(warnings_in(folder, f"nodes:\n  r: {{read: r.csv}}\n  {before}\n  a: {{read: y.csv, needs: r}}\n")) == 1
-
-
-def test_a_file_system_that_the_installed_pyarrow_lacks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "nodes:\n  a: {read: 's3://b/a.csv'}\n"
-    assert warnings_in(folder, text) == []
-    monkeypatch.delattr("pyarrow.fs.S3FileSystem")
-    what = "the installed pyarrow cannot read s3://: install a pyarrow that can, such as the one on PyPI"
-    assert warnings_in(folder, text) == [f"p.yaml:2:13: {what}"]
 
 
 def test_a_path_that_is_not_known_yet_may_be_any(folder: Path) -> None:

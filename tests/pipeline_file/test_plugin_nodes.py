@@ -93,11 +93,11 @@ WRONG = {
     "often)",
     "{use: toy.repeat, inputs: t, with: {times: 1, columns: '${{ [1] }}'}}": "61: an item of 'columns' must be a "
     "string, not 1",
-    "{use: toy.repeat, with: {times: 2}}": "7: 'toy.repeat' has at least one input; this node has none (name it with "
+    "{use: toy.repeat, with: {times: 2}}": "7: 'toy.repeat' has 1 to 2 inputs; this node has none (name it with "
     "'inputs')",
     "{use: toy.none, inputs: t}": "22: 'toy.none' has no inputs; this node has 1 (remove them)",
     "{use: toy.none, with: {a: 1}}": "29: 'toy.none' has no 'a' (it has no entries)",
-    "{use: toy.many, inputs: t}": "22: 'toy.many' has at least 2 inputs; this node has 1",
+    "{use: toy.many, inputs: t}": "22: 'toy.many' has 2 or more inputs; this node has 1",
     "{use: toy.repeat, inputs: [t, f], with: {times: 1}}": "36: 'f' is a file, and 'toy.repeat' reads tables",
     "{use: toy.repeat, inputs: t, outputs: [rwos], with: {times: 1}}": "45: 'toy.repeat' has no output 'rwos' (did you "
     "mean 'rows'?)",
@@ -110,8 +110,7 @@ WRONG = {
     "'thread' (it has process: remove it)",
     "{use: toy.file, inputs: f, with: {times: 1}}": "12: 'toy.file' needs the variable TOY_KEY, which is not set (set "
     "it in 'env' of the node or the file: {TOY_KEY: …})",
-    "{use: toy.repeat, inputs: t, with: {times: 1}, format: csv}": "53: 'format' is what a shell script reads and "
-    "writes; only a 'run' node has it (remove it)",
+    "{use: toy.repeat, inputs: t, with: {times: 1}, format: csv}": "53: a use node has no 'format' (remove it)",
 }
 
 

@@ -116,23 +116,23 @@ p.yaml:5:15: 'python' cannot be 'steps'
 
 p.yaml:5:15: 'python' cannot be 'steps.clean'
     5 |   b: {python: steps.clean}
-      |               ^^^^^^^^^^^ did you mean 'steps:clean'?
+      |               ^^^^^^^^^^^ write module:function, such as steps:split
 
 p.yaml:5:15: 'python' cannot be 'steps:clean()'
     5 |   b: {python: 'steps:clean()'}
-      |               ^^^^^^^^^^^^^^^ did you mean 'steps:clean'?
+      |               ^^^^^^^^^^^^^^^ write module:function, such as steps:split
 
 p.yaml:5:15: 'python' cannot be './lib/steps.py:clean'
     5 |   b: {python: ./lib/steps.py:clean}
-      |               ^^^^^^^^^^^^^^^^^^^^ did you mean 'lib.steps:clean'?
+      |               ^^^^^^^^^^^^^^^^^^^^ write module:function, such as steps:split
 
 p.yaml:5:15: 'python' cannot be 'steps: clean'
     5 |   b: {python: 'steps: clean'}
-      |               ^^^^^^^^^^^^^^ did you mean 'steps:clean'?
+      |               ^^^^^^^^^^^^^^ write module:function, such as steps:split
 
 p.yaml:5:15: 'python' cannot be 'steps::clean'
     5 |   b: {python: steps::clean}
-      |               ^^^^^^^^^^^^ did you mean 'steps:clean'?
+      |               ^^^^^^^^^^^^ write module:function, such as steps:split
 
 p.yaml:5:15: 'python' cannot be ':clean'
     5 |   b: {python: ':clean'}
