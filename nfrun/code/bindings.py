@@ -43,7 +43,6 @@ _NAMED = (*FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchSta
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _BINDING = {*_NAMED, *_IMPORTS, ast.Global, ast.MatchMapping, ast.comprehension}
 _BINDING |= {ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.withitem}  # these bind by the names in them
-_MAY_NOT_RUN = (*FUNCTIONS, ast.If, ast.Try, ast.TryStar, ast.Match)
 
 _SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that do not change how the code runs
 _FIELDS: dict[type[ast.AST], list[str]] = {}  # by class: the other fields, the last one first
@@ -180,26 +179,6 @@ def imports_of(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tupl
         else:
             above = package.split(".")[: -(node.level - 1) or None] if node.level else []
             yield alias.asname or alias.name, Imported(".".join(filter(None, [*above, node.module])), alias.name)
-
-
-def always_imported(body: Iterable[ast.AST], package: str) -> Iterator[tuple[str, int]]:
-    """Yield the modules that statements import whenever they run, with their lines; none of functions.
-
-    Those under `if`, `try`, `match` and `with suppress(…)` do not count.
-    """
-    left = list(body)[::-1]
-    while left:
-        node = left.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((load, node.lineno) for _, imported in imports_of(node, package) for load in imported.loads)
-        elif not isinstance(node, _MAY_NOT_RUN) and not _suppresses(node):
-            for part in ("finalbody", "orelse", "body"):
-                left += getattr(node, part, ())[::-1]
-
-
-def _suppresses(node: ast.AST) -> bool:
-    """Return whether a statement may catch the error of an import, as `with suppress(ImportError)` does."""
-    return isinstance(node, ast.With) and any("suppress" in ast.dump(item) for item in node.items)
 
 
 # -- the top of a module -----------------------------------------------------------------------------------------------

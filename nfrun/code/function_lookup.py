@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nfrun.code.module_finder import OURS, find_module, is_installed
+from nfrun.code.module_finder import OURS, find_module
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature, module_from_json, to_json
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import field, frozen, mutable
 from nfrun.system.checksums import bytes_checksum
 
-_MANY = 100  # modules whose imports are followed
 PROGRAM = "__program__"  # the module of functions that a program gives as objects: no file has one of this name
 
 
@@ -51,7 +48,6 @@ class FunctionLookup:
     given: Mapping[str, LookupResult] = field(default_factory=dict)
     _modules: dict[str, ModuleNames | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
-    _loaded: set[str | tuple[str, str]] = field(default_factory=set)  # modules, and what they lack
     _others: dict[Path, FunctionLookup] = field(default_factory=dict)  # by folder
 
     def beside(self, folder: Path) -> FunctionLookup:
@@ -92,53 +88,6 @@ class FunctionLookup:
         elsewhere = self.defined(other, name)
         read.from_others[function] = other, name
         return LookupResult(class_=elsewhere.class_, likely=elsewhere.likely)
-
-    def missing_imports(self, module: str) -> Iterator[tuple[str, str]]:
-        """Yield the packages that are not installed and without which a module cannot be loaded, with `file:line`.
-
-        Each place is yielded once: it is one mistake, however many modules lead to it.
-        """
-        if module not in self._loaded and module != PROGRAM:
-            self._loaded.add(module)
-            for missing in self._packages_at_import(module):
-                if missing not in self._loaded and find_module(missing[0], self.folder) is None:
-                    self._loaded.add(missing)
-                    yield missing
-
-    def installed_at_import(self, module: str) -> list[str]:
-        """Return the installed packages without which a module cannot be loaded."""
-        found = dict.fromkeys(top for top, _ in self._packages_at_import(module) if top not in sys.stdlib_module_names)
-        return [top for top in found if find_module(top, self.folder) is not None]
-
-    def _packages_at_import(self, module: str) -> list[tuple[str, str]]:
-        """Return the packages from elsewhere that a module imports whenever it is loaded, each with `file:line`.
-
-        Follows imports among the project's modules beside the pipeline. Returns nothing if the code may change how
-        modules are found.
-        """
-        found: dict[tuple[str, str], str] = {}
-        left, seen = [module], set[str]()
-        while left and len(seen) < _MANY:
-            for name in accumulate(left.pop(0).split("."), "{}.{}".format):
-                read = self._module(name) if name not in seen and self._is_beside(name) else None
-                seen.add(name)
-                if not isinstance(read, ModuleNames):
-                    continue
-                if read.loads is None:
-                    return []
-                for imported, line in read.loads:
-                    top = imported.partition(".")[0]
-                    if not any(os.access(self.folder / file, os.F_OK) for file in (top, f"{top}.py")):
-                        found.setdefault((top, read.file), f"{read.file}:{line}")
-                    elif imported not in seen:
-                        left.append(imported)
-        return [(top, where) for (top, _), where in found.items()]
-
-    def _is_beside(self, module: str) -> bool:
-        """Return whether the source of a module lies beside the pipeline."""
-        spec = find_module(module, self.folder)
-        file = Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
-        return file is not None and file.is_relative_to(self.folder) and not is_installed(file, self.folder)
 
     def _module(self, module: str) -> ModuleNames | LookupResult:
         if module not in self._modules:

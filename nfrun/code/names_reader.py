@@ -11,15 +11,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nfrun.code.bindings import always_imported, symbols_of
+from nfrun.code.bindings import symbols_of
 from nfrun.code.signatures import ClassSignature, ModuleNames, Signature
 
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
-# What may let Python find other modules than now.
-_FINDERS = (
-    *(b"sys.path", b"sys.meta_path", b"sys.modules", b"from sys import", b"importlib", b"addsitedir", b"import_hook"),
-    *(b"pyximport", b"cppimport", b"jpype", b"jnius", b"import clr", b"gi.repository"),
-)
 _TREES: dict[str, tuple[bytes, ast.Module]] = {}  # of files that were checked, with their sources
 _FILTERING = threading.Lock()  # the warnings of this process
 
@@ -37,10 +32,7 @@ def read_names(data: bytes, origin: str, file: str, package: str) -> ModuleNames
         tree = ast.parse(data, origin)
         compile(tree, origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
         _TREES[origin] = data, tree
-        module = _module(tree, file, package)
-        finds_modules = any(word in data for word in _FINDERS)
-        module.loads = None if finds_modules else [*always_imported(tree.body, package)]
-        return module
+        return _module(tree, file, package)
 
 
 @contextmanager

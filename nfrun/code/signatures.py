@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import NOTHING
@@ -51,8 +51,6 @@ class ModuleNames:
     A function has no signature if several definitions give the name. Of those in `decorated` the run may show another.
     `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
     `from_others` has for what `from … import` binds the module and the name in it.
-    `loads` are the modules that it imports whenever it is loaded, with the lines; None if it may change how modules are
-    found.
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
     `setattr()` or `exec()`.
     """
@@ -65,7 +63,6 @@ class ModuleNames:
     imported: set[str] = field(default_factory=set)
     from_others: dict[str, tuple[str, str]] = field(default_factory=dict)
     dynamic: bool = False
-    loads: Sequence[tuple[str, int]] | None = ()
 
 
 def to_json(found: Any) -> Any:

@@ -36,7 +36,7 @@ class Says:
     # Yields the errors and warnings that take longer to find. `validate` looks for them, and runs for errors in nodes
     # that have changed. The second argument has the names of all nodes.
     examine: Callable[[NodeSpec, Collection[str]], Iterable[Problem]] | None = None
-    # Yields what the node needs and this machine does not have, such as a package: an error before a run. The last
+    # Yields what the node needs and this machine does not have, such as a file: an error before a run. The last
     # argument tells whether a file may appear before this node starts, as each may before a run.
     missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[Problem]] = (
         lambda node, lookup, may_appear: ()
@@ -153,8 +153,8 @@ class Code:
     packages: tuple[str, ...] = ()
     # Returns the installed modules that the node's code may import.
     imports: Callable[[NodeSpec, Fingerprints], Sequence[str]] = lambda node, code: ()
-    # Returns the installed modules without which no attempt can begin. The second argument is the node's folder.
-    needed_modules: Callable[[NodeSpec, Path], Iterable[str]] = lambda node, folder: ()
+    # The installed modules without which no attempt can begin.
+    needed_modules: tuple[str, ...] = ()
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.
     facts: Callable[[NodeSpec, Fingerprints], CodeFacts] = lambda node, code: NO_FACTS
     # Returns the project's statements that a node reaches, by module: a file that one opens may count for the node.

@@ -58,13 +58,6 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
         yield from check_arguments(node.inputs, function, found.signature, given_by(node))
 
 
-def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
-    module, _, _ = node.body.partition(":")
-    for name, where in lookup.missing_imports(module):
-        what = f"{where} imports '{name}', which is not installed"
-        yield Problem(("python",), what, "install the package that has it")
-
-
 def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the function, call it, await it if it is `async`, and return its result as tables."""
     node, loaded = context.node, load(context)
@@ -319,7 +312,6 @@ PYTHON = Kind(
     name="python",
     says=Says(
         check=check,
-        missing=_missing,
         synonyms=("function", "call", "callable", "python_callable", "func"),
         expression_hint="which function runs is fixed; put values under 'with'",
     ),
@@ -328,7 +320,6 @@ PYTHON = Kind(
         key=_key_inputs,
         is_current=lambda node, code: code.is_current(*node.body.split(":")),
         imports=lambda node, code: (PROGRAM,) if _is_given(node) else code.installed_imports(*node.body.split(":")),
-        needed_modules=lambda node, folder: FunctionLookup(folder).installed_at_import(node.body.partition(":")[0]),
         facts=_code_facts,
         reached=lambda node, code: code.source.statements(*node.body.split(":")),
         may_share_memory=lambda node, code: not code.source.imports_only(_IMMUTABLE, *node.body.split(":")),

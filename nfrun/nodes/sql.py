@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +50,6 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[Problem]:
         if seen.setdefault(item.name.lower(), item.name) != item.name:
             what = f"'{item.name}' and '{seen[item.name.lower()]}' are one table to SQL, which ignores case"
             yield Problem(("inputs", item.name), what, "rename one", at_key=True)
-
-
-def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
-    if find_spec("duckdb") is None:
-        yield Problem(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
 
 
 def examine(node: NodeSpec, others: Collection[str]) -> Iterable[Problem]:
@@ -241,7 +235,6 @@ SQL = Kind(
         check=check,
         examine=examine,
         columns=_columns,
-        missing=_missing,
         settings=("timezone",),
         file_ending=".sql",
         synonyms=("query", "duckdb", "select"),
@@ -252,7 +245,7 @@ SQL = Kind(
     code=Code(
         key=lambda node, code: {"timezone": node.timezone},
         packages=("duckdb",),
-        needed_modules=lambda node, folder: ("duckdb",),
+        needed_modules=("duckdb",),
         facts=query_facts,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
@@ -14,7 +14,6 @@ from nfrun.core.values import replace
 from nfrun.nodes.arguments import check_arguments
 from nfrun.nodes.base import NodeContext, NodeError
 from nfrun.nodes.python import PYTHON, call_check
-from nfrun.nodes.registry import KINDS
 from nfrun.nodes.returned_tables import a_, to_table
 from nfrun.nodes.sql import SQL, examine
 from nfrun.tables.contracts.finding import EVIDENCE_ROWS, Finding
@@ -72,15 +71,6 @@ def query_problems(check: Check, node: NodeSpec) -> Iterator[Problem]:
         if not ends_with_query(check.value):
             hint = "the rows that it gives are the failing ones: end it with a select"
             yield Problem((SQL.name,), "this check gives no rows", hint)
-
-
-def missing_for(
-    check: Check, node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]
-) -> Iterator[Problem]:
-    """Yield what a check of a node needs and this machine does not have, such as a package."""
-    kind = KINDS.get(check.kind)
-    for found in kind.says.missing(node_of(check, node), lookup, may_appear) if kind is not None else ():
-        yield replace(found, message=found.message.replace(f"a {check.kind} node", f"a {check.kind} check"))
 
 
 def query_columns(check: Check, node: NodeSpec, schema: Any) -> Problem | None:

@@ -18,8 +18,6 @@ from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.nodes.external_files import is_written_before, missing_files, unwaited_files
 from nfrun.nodes.folders import folder_of, may_exist
 from nfrun.nodes.registry import kind_of
-from nfrun.nodes.user_checks import missing_for
-from nfrun.pipeline_file.contracts import checks_path
 from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.file_search import inner_folder
 
@@ -68,11 +66,6 @@ def missing(
                 what = f"'{spec.body}' needs the variable {name}, which is not set"
                 hint = f"set it in 'env' of the node or the file: {{{name}: …}}"
                 yield document.told(Problem((spec.section, spec.local_name, spec.kind), what, hint))
-        for output, contract in spec.contracts.items():
-            for check in contract.checks:
-                path = (*checks_path(document, spec.local_name, output), check.index)
-                for found in missing_for(check, spec, lookup, may_appear):
-                    yield document.told(found, path)
 
 
 def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:

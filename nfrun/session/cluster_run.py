@@ -65,7 +65,7 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
             tell=run.messages,
         )
         code = _code(pipeline, run.work.path, place)
-        run.messages.warn_all(_ask_workers(cluster, address, placed, _modules(pipeline, placed), secret))
+        run.messages.warn_all(_ask_workers(cluster, address, placed, secret))
         yield replace(cluster, config=_with_code(cluster.config, code, pipeline, place))
 
 
@@ -79,18 +79,15 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     files = [one for pipeline in pipelines for one in (pipeline, *_included(pipeline))]
     place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
     placed: list[NodeSpec] = []
-    modules: dict[str, None] = {}
     for one in files:
         _code(one, Path(one.folder, WORK_DIR), place)  # which refuses what is too large
         executors = place_nodes(one, CLUSTERS[0], NodeStats({}, {}, {}, {}), FolderCode(Path(one.folder))).executors
-        specs = [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
-        placed += specs
-        modules.update(dict.fromkeys(_modules(one, specs)))
+        placed += [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
     run = f"validate-{os.urandom(6).hex()}"
     with closing(_engine(address, run, cores())) as engine:
         config = HostConfig(run, run, _shared(files[0]), place.uri)
         # A run looks for secrets itself, by their values.
-        warnings = _ask_workers(Cluster(engine, config, place), address, placed, modules, ())
+        warnings = _ask_workers(Cluster(engine, config, place), address, placed, ())
         workers = engine.workers()
     slots = sum(worker.slots for worker in workers)
     many = "" if len(workers) == 1 else "s"
@@ -113,7 +110,6 @@ def _ask_workers(
     cluster: Cluster,
     address: str,
     placed: Sequence[NodeSpec],
-    modules: Iterable[str],
     secret: Iterable[str],
 ) -> list[str]:
     """Ask the workers whether they can run the nodes that are `placed` on them. Returns warnings.
@@ -122,6 +118,7 @@ def _ask_workers(
     """
     versions = {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
     told = _told_in_the_open(secret, [address, *(worker.address for worker in cluster.engine.workers())])
+    modules = dict.fromkeys(module for spec in placed for module in kind_of(spec).code.needed_modules)
     return preflight(cluster, modules, placed, versions, told)
 
 
@@ -189,15 +186,6 @@ def _code(pipeline: Pipeline, work: Path, place: Place) -> CodeFiles:
     # The store has folders of other work folders, too, unless it is around the project.
     around = [path.parent for path in place.kept if not base.is_relative_to(path.parent)]
     return find_code(folders, [work, *place.kept, *around], is_left_out=is_ours)
-
-
-def _modules(pipeline: Pipeline, placed: list[NodeSpec]) -> tuple[str, ...]:
-    """Return the installed modules without which the nodes cannot run."""
-    base = Path(pipeline.folder)
-    found: dict[str, None] = {}
-    for spec in placed:
-        found.update(dict.fromkeys(kind_of(spec).code.needed_modules(spec, folder_of(spec, base))))
-    return tuple(found)
 
 
 def _with_secrets(run: Run, placed: list[NodeSpec]) -> list[str]:

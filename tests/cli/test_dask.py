@@ -118,21 +118,26 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
     assert last_line(on_dask(here, cluster)) == "p: ok, 2 ran, 2 reused"
 
 
-def test_all_that_workers_lack_is_told_before_any_node_runs(tmp_path: Path, cluster: DaskCluster) -> None:
+def test_what_workers_lack_is_told_before_any_node_runs(tmp_path: Path, cluster: DaskCluster) -> None:
     pipeline = PIPELINE.replace("inputs: {table: seeds}}", "inputs: {table: seeds}, resources: {gpu: 2}}")
-    folder = project(tmp_path / "p", f"{pipeline}resources: {{gpu: 4}}\n", f"import only_here\n{STEPS}")
-    (tmp_path / "lib/only_here.py").parent.mkdir()
-    (tmp_path / "lib/only_here.py").write_text("")
+    folder = project(tmp_path / "p", f"{pipeline}resources: {{gpu: 4}}\n", STEPS)
     store = tmp_path / "store"
     done = nfrun_with(folder, tmp_path / "lib", cluster, store)
     assert done.returncode == 69
     assert done.stderr == (
-        "nfrun: the cluster cannot run this pipeline:\n"
-        f"   worker {next(iter(cluster.addresses()))} has no module 'only_here': install it there\n"
-        "   node 'made' takes 2 of 'gpu', and no worker has more than 1\n"
+        "nfrun: the cluster cannot run this pipeline:\n   node 'made' takes 2 of 'gpu', and no worker has more than 1\n"
     )
     assert not [*store.rglob("*.*")], "nothing is left in the store"
     assert nfrun(folder, "runs", "--json").stdout.count('"number"') == 0
+
+
+def test_a_node_tells_which_module_its_worker_lacks(tmp_path: Path, cluster: DaskCluster) -> None:
+    folder = project(tmp_path / "p", PIPELINE, f"import only_here\n{STEPS}")
+    (tmp_path / "lib/only_here.py").parent.mkdir()
+    (tmp_path / "lib/only_here.py").write_text("")
+    done = nfrun_with(folder, tmp_path / "lib", cluster, tmp_path / "store")
+    assert done.returncode == 1
+    assert "node 'made' failed: ModuleNotFoundError: No module named 'only_here'\n  steps.py:1 in" in done.stderr
 
 
 def nfrun_with(folder: Path, library: Path, cluster: DaskCluster, store: Path, before: str = "pass") -> Done:

@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -781,6 +782,13 @@ def test_system_errors_of_duckdb_are_io_failures(trial: Trial, monkeypatch: pyte
     assert failure.cause is (Cause.PERMISSION if number == errno.EACCES else Cause.IO)
     assert failure.errno == number
     assert failure.message == f'cannot run the query: IO Error: Could not write file "x.tmp": {os.strerror(number)}'
+
+
+def test_a_query_without_duckdb(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    failure = failed(trial.run("sql", "select 1"))
+    assert failure.message == "a sql node needs DuckDB, which is not installed"
+    assert failure.details == "install it with: pip install 'duckdb>=1.5'"
 
 
 @pytest.mark.parametrize("body", ["from 'absent.csv'", "copy (select 1) to 'no/folder.csv'; select 1"])

@@ -107,15 +107,6 @@ def test_a_node_whose_condition_is_false_is_listed_as_disabled(tmp_path: Path) -
     assert pipeline.disabled == dict.fromkeys("ts", "its 'if' is false")
 
 
-def test_a_module_that_such_a_node_imports_must_be_there(tmp_path: Path) -> None:
-    (tmp_path / "ends.py").write_text("import not_there\ndef f(): pass\n")
-    with pytest.raises(SpecError) as caught:
-        bound(tmp_path, "nodes: {a: {run: x}}\nfinally: {s: {python: 'ends:f'}}\n")
-    (found,) = caught.value.diagnostics
-    assert (found.span.line, found.span.column) == (2, 23)
-    assert found.message == "ends.py:1 imports 'not_there', which is not installed"
-
-
 @pytest.mark.parametrize("section", WRONG)
 def test_wrong_sections(tmp_path: Path, section: str) -> None:
     with pytest.raises(SpecError) as caught:

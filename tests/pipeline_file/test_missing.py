@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -223,137 +222,6 @@ def test_expressions_in_paths_are_checked_when_they_are_bound(folder: Path) -> N
     assert "p.yaml:3:13: there is no file '5.csv'\n" in problems(folder, text)
 
 
-STEPS = """\
-import os, skimage.filters
-from PIL import Image
-import zzqq
-
-try:
-    import torch
-except ImportError:
-    torch = None
-if os.name == "nt":
-    import winreg
-
-import helpers
-
-
-def fit():
-    import polrs.selectors
-    try:
-        import xgboost
-    except ImportError:
-        pass
-    return helpers.f()
-
-
-def plain():
-    return {}
-"""
-
-
-def test_packages_that_are_imported(folder: Path) -> None:
-    (folder / "steps.py").write_text(STEPS)
-    (folder / "helpers.py").write_text("import yaml2\nimport skimage\n\n\ndef f():\n    return {}\n")
-    text = "nodes:\n  a: {python: 'steps:fit'}\n  b: {python: 'steps:plain'}\n"
-    errors = [
-        ("steps.py:1 imports 'skimage', which is not installed", "install the package that has it"),
-        ("steps.py:2 imports 'PIL', which is not installed", "install the package that has it"),
-        ("steps.py:3 imports 'zzqq', which is not installed", "install the package that has it"),
-        ("helpers.py:1 imports 'yaml2', which is not installed", "install the package that has it"),
-        ("helpers.py:2 imports 'skimage', which is not installed", "install the package that has it"),
-    ]
-    assert warnings_in(folder, text) == [f"p.yaml:2:15: {what}: {hint}" for what, hint in errors]
-    shown = problems(folder, text)
-    assert [line.partition(": ")[2] for line in shown.splitlines() if line.startswith("p.yaml")] == [
-        what for what, _ in errors
-    ]
-
-
-@pytest.mark.parametrize(
-    ("files", "place"),
-    [
-        (
-            {"steps.py": "import a.b.c", "a/__init__.py": "", "a/b/__init__.py": "", "a/b/c.py": "import zzqq"},
-            "a/b/c.py:1",
-        ),
-        ({"steps.py": "import a.b", "a/__init__.py": "import zzqq", "a/b.py": ""}, "a/__init__.py:1"),
-        (
-            {"steps.py": "from a import (\n    b,\n    c as d,\n)", "a/b.py": "", "a/c.py": "from zzqq.x import y"},
-            "a/c.py:1",
-        ),
-        (
-            {
-                "steps.py": "from a.b import f",
-                "a/__init__.py": "",
-                "a/b.py": "from .c import f",
-                "a/c.py": "\nimport json, zzqq as z",
-            },
-            "a/c.py:2",
-        ),
-        (
-            {
-                "steps.py": "from a.b import f",
-                "a/__init__.py": "",
-                "a/b.py": "from . import c",
-                "a/c.py": "import zzqq",
-            },
-            "a/c.py:1",
-        ),
-        ({"steps.py": "import a  # it is here", "a.py": '"""x\nimport yyqq\n"""\nimport zzqq; import json'}, "a.py:4"),
-        ({"steps.py": "class A:\n    import zzqq\nimport zzqq"}, "steps.py:2"),
-        ({"steps.py": "from a.b.c import x", "a/b/c.py": "import steps, zzqq"}, "a/b/c.py:1"),
-    ],
-)
-def test_imports_of_modules_that_are_loaded(folder: Path, files: dict[str, str], place: str) -> None:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(f"{text}\n\n\ndef f():\n    return {{}}\n")
-    shown = problems(folder, "nodes:\n  a: {python: 'steps:f'}\n  b: {python: 'steps:f'}\n")
-    assert shown.splitlines()[0] == f"p.yaml:2:15: {place} imports 'zzqq', which is not installed"
-    assert shown.count("zzqq") == 1
-
-
-def test_the_module_of_a_check_imports_what_is_not_installed(folder: Path) -> None:
-    (folder / "checks.py").write_text("import zzqq\n\n\ndef f(table):\n    import yyqq\n")
-    text = "nodes:\n  a: {sql: select 1 as n, checks: [{python: 'checks:f'}]}\n"
-    told = "checks.py:{} imports '{}', which is not installed"
-    assert problems(folder, text).splitlines()[0] == f"p.yaml:2:45: {told.format(1, 'zzqq')}"
-    assert warnings_in(folder, text) == [f"p.yaml:2:45: {told.format(1, 'zzqq')}: install the package that has it"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "import sys\nsys.path.insert(0, 'lib')\nimport zzqq\n",
-        "import importlib\nimport zzqq\n",
-        "try:\n    import zzqq\nexcept Exception:\n    zzqq = None\n",
-        "from contextlib import suppress\nwith suppress(ImportError):\n    import zzqq\n",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import zzqq\n",
-        "import sys\nif sys.version_info < (3, 0):\n    import zzqq\n",
-        "def g():\n    import zzqq\n",
-        "from . import zzqq\n",
-        "import helpers.inner\nfrom helpers import zzqq\n",
-        "import jpype.imports\nfrom zzqq import x\n",
-        "import os.path, json, pyarrow.compute\nfrom xml.etree import ElementTree\n",
-        "if __name__ == '__main__':\n    import zzqq\n",
-        "match 1:\n    case 2:\n        import zzqq\n",
-        "x = 'import zzqq'\n",
-        '"""An example:\n\nimport zzqq\nimport needs_zzqq\n"""\n',
-        "try:\n    import needs_zzqq\nexcept ImportError:\n    pass\nelse:\n    needs_zzqq = None\n",
-    ],
-)
-def test_imports_that_are_no_mistake(folder: Path, text: str) -> None:
-    (folder / "helpers").mkdir()
-    (folder / "helpers/__init__.py").write_text("")
-    (folder / "helpers/inner.py").write_text("")
-    (folder / "needs_zzqq.py").write_text("import zzqq\n")
-    (folder / "steps.py").write_text(f"{text}\n\ndef f():\n    return {{}}\n")
-    pipeline = "nodes:\n  a: {python: 'steps:f'}\n"
-    assert warnings_in(folder, pipeline) == []
-    assert read(folder, pipeline)
-
-
 def test_declared_packages(folder: Path) -> None:
     text = "nodes:\n  a: {run: x, packages: [pyarow, xgboost, zzzqqq]}\n"
     assert warnings_in(folder, text) == [
@@ -362,16 +230,3 @@ def test_declared_packages(folder: Path) -> None:
         "p.yaml:2:43: no package 'zzzqqq' is installed: install it, or remove it here",
     ]
     assert problems(folder, text).count("is installed\n") == 3
-
-
-def test_sql_without_duckdb(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr("nfrun.nodes.sql.find_spec", lambda name: None if name == "duckdb" else find(name))
-    text = "nodes:\n  a: {sql: select 1}\n"
-    what = "a sql node needs DuckDB, which is not installed"
-    assert warnings_in(folder, text) == [f"p.yaml:2:7: {what}: install it with: pip install 'duckdb>=1.5'"]
-    assert problems(folder, text) == (
-        f"p.yaml:2:7: {what}\n"
-        "    2 |   a: {sql: select 1}\n"
-        "      |       ^^^ install it with: pip install 'duckdb>=1.5'"
-    )
