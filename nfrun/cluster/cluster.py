@@ -156,7 +156,6 @@ class RemoteAttempts(OrderedAttempts):
         place = self._store.place
         assert place is not None
         data: bytes = place.get(name).read_bytes()
-        place.release(name)
         place.remove([name])
         return data
 

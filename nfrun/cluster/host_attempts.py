@@ -221,37 +221,32 @@ class HostRun:
 
         Raises _Lacking, HandoffError.
         """
-        used: list[str] = []
+        used: list[Path] = []  # copies stay there for as long as this has them
 
         def fetch(stored: str, size: int | None = None) -> str:
-            path = self._stored.get(stored, size)
-            used.append(stored)
-            return str(path)
+            used.append(self._stored.get(stored, size))
+            return str(used[-1])
 
-        try:
-            inputs: dict[str, OutputRef] = {}
-            for id, ref in order.start.inputs.items():
-                began = time.perf_counter()
-                try:
-                    path = fetch(ref.stored or "", ref.size)
-                except NotStored:
-                    raise _Lacking(ref) from None
-                if ref.size is not None and size_of(Path(path)) != ref.size:
-                    raise _Lacking(ref)
-                inputs[id] = replace(ref, path=path, files=None)
-                waits[ref.id] = time.perf_counter() - began
-            order = replace(order, start=replace(order.start, inputs=inputs))
-            if isinstance(order, CallOrder) and order.data is not None:
-                try:
-                    path = fetch(order.data.input)
-                except NotStored:
-                    raise _Lacking(_mapped_input(order)) from None
-                order = replace(order, data=replace(order.data, input=path, sent=True))
-            with self._folder() as folder:
-                yield replace(order, outputs=str(folder))
-        finally:
-            for stored in used:
-                self._stored.release(stored)
+        inputs: dict[str, OutputRef] = {}
+        for id, ref in order.start.inputs.items():
+            began = time.perf_counter()
+            try:
+                path = fetch(ref.stored or "", ref.size)
+            except NotStored:
+                raise _Lacking(ref) from None
+            if ref.size is not None and size_of(Path(path)) != ref.size:
+                raise _Lacking(ref)
+            inputs[id] = replace(ref, path=path, files=None)
+            waits[ref.id] = time.perf_counter() - began
+        order = replace(order, start=replace(order.start, inputs=inputs))
+        if isinstance(order, CallOrder) and order.data is not None:
+            try:
+                path = fetch(order.data.input)
+            except NotStored:
+                raise _Lacking(_mapped_input(order)) from None
+            order = replace(order, data=replace(order.data, input=path, sent=True))
+        with self._folder() as folder:
+            yield replace(order, outputs=str(folder))
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -305,8 +300,6 @@ class HostRun:
             unpack(archive, self.code)
         except BadZipFile as error:
             raise HandoffError(f"{archive} is damaged: {error}") from None
-        finally:
-            self._place.release(self._config.code)
 
 
 def _mapped_input(order: CallOrder) -> OutputRef:

@@ -141,7 +141,6 @@ def _store_problem(question: Question) -> str:
     try:
         place = open_place(question.config.store)
         seen = place.get(question.nonce).read_text(encoding="utf-8") == question.nonce
-        place.release(question.nonce)
     except (OSError, UnicodeDecodeError) as error:
         return str(error)
     return "" if seen else "it has another folder of that name"

@@ -48,11 +48,6 @@ class StoredOutput:
     bytes: int = 0  # of its table in memory
     stored: StoredFile | None = None  # what fetches it, if it is in a place that machines share, and not here
 
-    def end_use(self) -> None:
-        """Let go of what was fetched of it."""
-        if self.stored is not None:
-            self.stored.release()
-
 
 def output_path(folder: Path, output: str, attempt: int, type: str = TABLE) -> str:
     """Return the path of an output in the folder of its run: `<folder>/<output>.<attempt>.arrow`, if it is a table."""

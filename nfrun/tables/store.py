@@ -250,7 +250,7 @@ class TableStore:
                 if self.persistent or ref.type == TABLE:  # a file may have been handed on: `close` removes it
                     self._release(ref.id, ref.attempt)
             else:
-                self._entries.pop(entry.key).end_use()
+                del self._entries[entry.key]
 
     def discard(self, ref: OutputRef) -> None:
         """Drop an output whose attempt does not count, including its file, even in a persistent store."""
@@ -284,8 +284,7 @@ class TableStore:
         if self._thread is not None:
             self._thread.join(None if wait else _CLOSE_SECONDS)
         with self._lock:
-            while self._entries:
-                self._entries.popitem()[1].end_use()
+            self._entries.clear()
         remove_partials(self._folder)  # of attempts that were detached while they wrote
 
     def _kept(self, ref: OutputRef) -> tuple[Any, bool]:
@@ -345,7 +344,6 @@ class TableStore:
         if entry is None:
             return
         entry.released = True
-        entry.end_use()
         self._write_queue.count_temporary(-entry.bytes if entry.temporary else 0)
         if self._write_queue.cancel(entry.key):  # otherwise `_write` drops the table and the file when it is done
             entry.table = None

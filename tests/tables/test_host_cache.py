@@ -35,11 +35,8 @@ def cache(tmp_path: Path) -> HostCache:
 
 def test_what_was_used_longest_ago_goes_first(cache: HostCache) -> None:
     for number, name in enumerate(("data/a", "data/b")):
-        path = get(cache, name)
-        cache.release(name)
-        os.utime(path, (number, number))
+        os.utime(get(cache, name), (number, number))
     get(cache, "data/a")  # b is the older one now
-    cache.release("data/a")
     get(cache, "data/c")
     assert names(cache) == ["data/a", "data/c"]
 
@@ -58,16 +55,12 @@ def test_what_links_lead_to_stays_unless_the_folder_itself_is_one(tmp_path: Path
 
 
 def test_what_is_used_stays_whatever_it_takes(cache: HostCache) -> None:
-    for name in ("data/a", "data/b", "data/c"):
-        get(cache, name)
-    get(cache, "data/a")
+    used = [get(cache, name) for name in ("data/a", "data/b", "data/c", "data/a")]
     assert names(cache) == ["data/a", "data/b", "data/c"]
-    cache.release("data/a")
-    cache.release("data/b")
-    cache.release("data/c")
+    del used[:3]
     get(cache, "data/d")
     assert names(cache) == ["data/a", "data/d"]  # a is used once more
-    cache.release("data/a")
+    used.clear()
     get(cache, "data/e")
     assert names(cache) == ["data/d", "data/e"]
 
@@ -75,17 +68,15 @@ def test_what_is_used_stays_whatever_it_takes(cache: HostCache) -> None:
 def test_what_another_process_uses_stays_until_that_ends(cache: HostCache) -> None:
     code = (
         "import sys; from pathlib import Path; from nfrun.tables.places.host_cache import HostCache; "
-        "HostCache(Path(sys.argv[1])).get('data/a', print); print(flush=True); sys.stdin.read()"
+        "used = HostCache(Path(sys.argv[1])).get('data/a', print); print(flush=True); sys.stdin.read()"
     )
     get(cache, "data/a")
-    cache.release("data/a")
     command = [sys.executable, "-c", code, str(cache.folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         for name in ("data/b", "data/c"):
             get(cache, name)
-            cache.release(name)
         assert "data/a" in names(cache)
         process.kill()
     get(cache, "data/d")
@@ -96,7 +87,6 @@ def test_copies_of_all_places_share_the_budget(cache: HostCache) -> None:
     other = HostCache(cache.folder.with_name("b"), 250)
     for each, name in ((cache, "data/a"), (cache, "data/x.named/b"), (other, "data/c")):
         get(each, name)
-        each.release(name)
     assert len(names(cache)) + len(names(other)) == 2
     assert names(other) == ["data/c"]
 
@@ -142,11 +132,9 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_copy_of_another_size_is_fetched_anew(cache: HostCache) -> None:
     path = get(cache, "data/a")
-    cache.release("data/a")
     path.chmod(0o644)
     path.write_bytes(b"")
     assert cache.get("data/a", fetched(bytes(100)), 100).stat().st_size == 100  # type: ignore[arg-type]
-    cache.release("data/a")
 
 
 def test_what_is_made_here_takes_the_place_of_a_damaged_copy(cache: HostCache, tmp_path: Path) -> None:
@@ -159,9 +147,7 @@ def test_what_is_made_here_takes_the_place_of_a_damaged_copy(cache: HostCache, t
 def test_copies_of_an_earlier_boot_count_and_go_first(cache: HostCache) -> None:
     before = HostCache(cache.folder.parents[1] / "earlier boot" / "a", 250)
     for name in ("data/a", "data/b"):
-        path = get(before, name)
-        before.release(name)
-        os.utime(path, (0, 0))
+        os.utime(get(before, name), (0, 0))
     get(cache, "data/c")
     assert names(cache) == ["data/c"]
     assert len(names(before)) == 1
@@ -176,11 +162,12 @@ def folder(path: Path, size: int) -> Path:
 def test_a_folder_that_is_read_is_not_replaced(cache: HostCache, tmp_path: Path) -> None:
     name = "data/a.folder"
     cache.adopt(folder(tmp_path / "made", 50), name)
-    number = cache.get(name, lambda folder: pytest.fail("it was fetched")).stat().st_ino
+    used = cache.get(name, lambda folder: pytest.fail("it was fetched"))
+    number = used.stat().st_ino
     for size in (50, 60):
         cache.adopt(folder(tmp_path / "made", size), name)
         assert not (tmp_path / "made").exists()
         assert (cache.folder / name).stat().st_ino == number
-    cache.release(name)
+    del used
     cache.adopt(folder(tmp_path / "made", 60), name)
     assert (cache.folder / name / "file").stat().st_size == 60

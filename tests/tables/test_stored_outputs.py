@@ -12,10 +12,12 @@ from nfrun.core.errors import HandoffError, NotStored
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import replace
+from nfrun.system.atomic_files import remove_unlocked
 from nfrun.system.checksums import file_checksum
 from nfrun.system.kept_files import content_of
 from nfrun.tables.output_files import WorkerStore, hand_on
 from nfrun.tables.places.folder import Folder
+from nfrun.tables.places.host_cache import HostCache
 from nfrun.tables.places.stored_outputs import StoredOutputs, output_name, put_output
 from nfrun.tables.store import TableStore
 
@@ -90,20 +92,20 @@ def test_a_stored_output_is_fetched_when_it_is_read_and_once(place: Folder, tmp_
     assert place.size(output_name(ref)) == ref.size
 
 
-def test_the_end_of_use_is_told_once(place: Folder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["release", "discard", "close"])
+def test_a_copy_is_used_until_the_store_lets_go_of_the_output(place: Folder, tmp_path: Path, end: str) -> None:
     ref = put_output(place, written(tmp_path, pa.table({"a": [1]})))
-    uses: list[str] = []
-    place.release = uses.append  # type: ignore[method-assign]
-    for end in ("release", "discard", "close"):
-        uses.clear()
-        store = TableStore(tmp_path / "run", persistent=True, stored=StoredOutputs(place))
-        store.register_file(ref)
-        store.open(ref)
-        if end != "close":
-            getattr(store, end)(ref)
-            assert uses == [output_name(ref)]
-        store.close()
-        assert uses == [output_name(ref)]
+    cache = HostCache(tmp_path / "stores" / "boot" / "a")
+    made = place.get(output_name(ref))
+    place.get = lambda name, size=None: cache.get(name, lambda folder: made)  # type: ignore[method-assign, assignment]
+    store = TableStore(tmp_path / "run", persistent=True, stored=StoredOutputs(place))
+    store.register_file(ref)
+    store.open(ref)
+    copy = cache.folder / output_name(ref)
+    assert copy.exists() and not remove_unlocked(copy)
+    store.close() if end == "close" else getattr(store, end)(ref)
+    assert remove_unlocked(copy)
+    store.close()
 
 
 def test_an_output_that_is_gone_is_told_apart_from_other_errors(place: Folder, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Folder:
     def get(self, name: str, size: int | None = None) -> Path:
         """Return a read-only path of this machine with the content: that in the folder itself. Raises FileGone.
 
-        It stays until `release` is called as often. A copy of another `size` in bytes is fetched anew.
+        It stays there for as long as the object that is returned. A copy of another `size` in bytes is fetched anew.
         """
         path = self.path / name
         with self._errors("read", name):
@@ -90,9 +90,6 @@ class Folder:
     def local_path(self, name: str) -> Path:
         """Return the path if what is there can be read without a copy of it. It need not be there."""
         return self.path / name
-
-    def release(self, name: str) -> None:
-        """End one use of the path that `get` gave. It stays here."""
 
     def size(self, name: str) -> int | None:
         """Return the size in bytes, None if there is no such name."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 from nfrun.system.atomic_files import PARTIAL, is_same_file, make_private, remove, remove_unlocked
 from nfrun.system.kept_files import make_read_only, size_of
@@ -42,6 +42,10 @@ def boot_name() -> str:
     return "copies"
 
 
+class UsedCopy(PosixPath):
+    """The path of a copy. The copy stays there for as long as this object does; other paths do not count."""
+
+
 class HostCache:
     """The copies of one place in a folder. Thread-safe. Methods raise OSError.
 
@@ -53,30 +57,22 @@ class HostCache:
         self.folder = folder
         self._all = folder.parent.parent
         self._budget = budget
-        self._lock = threading.Lock()
-        self._used: dict[str, list[int]] = {}  # by name in use: an open file with the lock for each use
+        self._locked: set[int] = set()  # open files, one for each `UsedCopy`
 
-    def get(self, name: str, fetch: Callable[[Path], Path], size: int | None = None) -> Path:
-        """Return the path of a copy, which stays until it is released as often.
+    def get(self, name: str, fetch: Callable[[Path], Path], size: int | None = None) -> UsedCopy:
+        """Return the path of a copy.
 
         If there is none, `fetch(folder)` gets an empty folder, and returns the path in it of what it has fetched.
         Whoever asks for the same name waits meanwhile. A copy that does not have `size` bytes is damaged.
         """
         path = self.folder / name
         while True:
-            if not self._use(path, name):
+            if (used := self._used(path)) is None:
                 self._fetch(path, fetch)
             elif size is None or size_of(path) == size:
-                return path
+                return used
             else:
-                self.release(name)
                 remove(path)
-
-    def release(self, name: str) -> None:
-        """End one use of a copy."""
-        with self._lock:
-            if files := self._used.get(name):
-                os.close(files.pop())
 
     def forget(self, name: str) -> None:
         """Remove a copy. Who uses it may have opened it, or does without."""
@@ -101,24 +97,29 @@ class HostCache:
         make_private(folder)
         return folder
 
-    def _use(self, path: Path, name: str) -> bool:
-        """Begin a use of a copy. Returns False if there is none."""
+    def _used(self, path: Path) -> UsedCopy | None:
+        """Begin a use of a copy. Returns None if there is none."""
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False
+            return None
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_SH)  # waits for who removes it
         if not is_same_file(file, path):
             os.close(file)
-            return False
+            return None
         os.utime(path)
-        with self._lock:
-            if sum(map(len, self._used.values())) < _MOST_LOCKED:
-                self._used.setdefault(name, []).append(file)
-            else:  # then only the order of uses protects it
-                os.close(file)
-        return True
+        used = UsedCopy(path)
+        self._locked.add(file)
+        if len(self._locked) > _MOST_LOCKED:  # then only the order of uses protects it
+            self._end(file)
+        else:
+            weakref.finalize(used, self._end, file).atexit = False
+        return used
+
+    def _end(self, file: int) -> None:
+        self._locked.discard(file)
+        os.close(file)
 
     def _fetch(self, path: Path, fetch: Callable[[Path], Path]) -> None:
         """Fetch a copy, unless another thread or process does that: then wait for it."""

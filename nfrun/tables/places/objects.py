@@ -75,10 +75,6 @@ class Objects:
     def local_path(self, name: str) -> None:
         """Return None: what is here is a copy."""
 
-    def release(self, name: str) -> None:
-        """End one use of the copy."""
-        self._cache.release(name)
-
     def size(self, name: str) -> int | None:
         """Return the size in bytes, that of the `tar` file for a folder; None if there is no such name."""
         with self._errors("read", name):

@@ -67,13 +67,8 @@ class StoredOutputs:
     def get(self, stored: str, size: int | None = None) -> Path:
         """Return a path with the content of what has this address, see `Folder.get`."""
         with _handoff_errors():
-            place, name = self._place(stored)
-            return place.get(name, size)
-
-    def release(self, stored: str) -> None:
-        """End one use of what `get` gave."""
-        place, name = self._place(stored)
-        place.release(name)
+            uri, name = place_and_name(stored)
+            return self._opened(uri).get(name, size)
 
     def has(
         self,
@@ -129,10 +124,6 @@ class StoredOutputs:
                     done.append(_put_copy(self.place, ref).stored or "")
                 return replace(ref, stored=done[0])
 
-    def _place(self, stored: str) -> tuple[Place, str]:
-        uri, name = place_and_name(stored)
-        return self._opened(uri), name
-
     def _opened(self, uri: str) -> Place:
         from nfrun.tables.places.folder import open_place
 
@@ -173,16 +164,14 @@ def _handoff_errors() -> Iterator[None]:
 
 
 class StoredFile:
-    """The file or folder of an output that is in a place. Thread-safe."""
+    """The file or folder of an output that is in a place. Thread-safe. Its copy stays for as long as this object."""
 
     def __init__(self, ref: OutputRef, files: StoredOutputs) -> None:
         self._ref = ref
-        self._stored = ref.stored or ""
         self._files = files
         self._lock = threading.Lock()
         self._path: Path | None = None
         self._table: Any = None
-        self._released = False
 
     def path(self) -> Path:
         """Return its path on this machine, and fetch it if that was not done before. Raises HandoffError, NotStored."""
@@ -200,28 +189,11 @@ class StoredFile:
                 self._table = open_file(self._fetched(), self._ref.size)
             return self._table
 
-    def release(self) -> None:
-        """End the use of the path. Does not wait for who is fetching it now."""
-        self._released = True
-        if self._lock.acquire(blocking=False):
-            try:
-                self._end_use()
-            finally:
-                self._lock.release()
-
     def _fetched(self) -> Path:
         if self._path is None:
             try:
-                self._path = self._files.get(self._stored, self._ref.size)
+                self._path = self._files.get(self._ref.stored or "", self._ref.size)
             except NotStored as error:
                 error.outputs.append(self._ref.id)
                 raise
-        path = self._path
-        if self._released:  # while it was fetched
-            self._end_use()
-        return path
-
-    def _end_use(self) -> None:
-        if self._path is not None:
-            self._path = None
-            self._files.release(self._stored)
+        return self._path
