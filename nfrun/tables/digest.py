@@ -30,9 +30,9 @@ class Digest:
     """Computes the digest of a table batch by batch.
 
     The digest covers column names, types, row order, values and nulls. It ignores batch boundaries, slices, padding,
-    the bytes under a null, dictionary order, metadata, nullability and the names of list items. `schema_digest` covers
-    those of them that readers can see. Values are compared as bits: 0.0 differs from -0.0, and NaNs with different
-    payloads differ.
+    the bytes under a null, dictionary order, extension types, metadata, nullability and the names of list items.
+    `schema_digest` covers those of them that readers can see. Values are compared as bits: 0.0 differs from -0.0, and
+    NaNs with different payloads differ.
 
     Each stream of a column (nulls, lengths, data) has its own hasher, which reads Arrow's buffers in place. Only the
     hasher states are kept. Chunks of 64 KiB and more are hashed without the GIL (measured with xxhash 4.1); smaller
@@ -43,7 +43,7 @@ class Digest:
         self._schema = schema
         self._names = list(schema.names)
         self._types = list(schema.types)
-        self._columns = [_node(schema.field(i)) for i in range(len(schema))]
+        self._columns = [_node(kind) for kind in schema.types]
         self._rows = 0
 
     def add(self, batch: pa.RecordBatch | pa.Table) -> None:
@@ -89,187 +89,149 @@ def dictionary_digests(table: pa.Table) -> list[str]:
 
 
 class _Node:
-    """Hashes one level of a column: counts the slots and hashes the null positions. Subclasses hash the valid slots.
+    """Hashes one level of a column: the number of slots, the positions of nulls, and by `values` the valid slots.
 
-    `text` is a unique name of the type.
+    `text` is a unique name of the type. An array that encodes another type is decoded, and hashed by the only child.
     """
 
-    def __init__(self, text: str, children: Iterable[_Node] = (), streams: int = 1) -> None:
-        self.text = text
+    def __init__(
+        self,
+        text: str,
+        values: Callable[[_Node, pa.Array], object] | None = None,
+        children: Iterable[_Node] = (),
+        *,
+        streams: int = 1,
+        decode: Callable[[pa.Array], pa.Array] | None = None,
+    ) -> None:
+        self.text, self._values, self._decode = text, values, decode
         self._rows = 0
         self._nulls = xxh3_128()
-        self._streams = [xxh3_128() for _ in range(streams)]
-        self._children = list(children)
+        self.streams = [xxh3_128() for _ in range(streams)]
+        self.children = list(children)
 
     def add(self, array: pa.Array) -> None:
-        if array.null_count:
+        """Hash the next slots. The result must not depend on how the column is split into arrays."""
+        if isinstance(array.type, pa.BaseExtensionType):
+            array = array.storage
+        if self._decode is not None:
+            if len(array):
+                self.children[0].add(self._decode(array))
+            return
+        if self._values is not None and array.null_count:
             import pyarrow.compute as pc
 
             # Hash positions, not bitmaps: bitmaps of chunks do not line up, and a chunk without nulls has no bitmap.
             positions = pc.add(pc.indices_nonzero(array.is_null()), unsigned(self._rows, pa.uint64()))
             _feed(self._nulls, positions, 8)
         self._rows += len(array)
-        self._values(array)
+        if self._values is not None:
+            self._values(self, array)
 
     def finish(self, whole: Any) -> None:
-        _write(whole, self._rows, self._nulls.digest(), *(s.digest() for s in self._streams), len(self._children))
-        for child in self._children:
+        digests = [stream.digest() for stream in self.streams]
+        _write(whole, self._rows, self._nulls.digest(), *digests, len(self.children))
+        for child in self.children:
             child.finish(whole)
 
-    def _values(self, array: pa.Array) -> None:
-        """Hash the valid slots. The result must not depend on how the column is split into arrays."""
+
+def _node(kind: pa.DataType) -> _Node:
+    """Return the node of a type. An extension type has that of its storage: `schema_digest` covers its name."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _node(kind.storage_type)
+    text = str(kind)
+    if pt.is_dictionary(kind):
+        wide = wide_type(kind.value_type)
+        text = f"dictionary<{_node(kind.value_type).text}, {kind.index_type}, ordered={kind.ordered}>"
+        decode: Callable[[pa.Array], pa.Array] = lambda array: taken(cast_to(array.dictionary, wide), array.indices)  # noqa: E731
+        return _Node(text, children=[_node(wide)], decode=decode)
+    if pt.is_string_view(kind) or pt.is_binary_view(kind):
+        # The bytes of a view array can be in any order. Cast to large_*: more than 2 GB do not fit int32 offsets.
+        wide = wide_type(kind)
+        return _Node(text, children=[_node(wide)], decode=lambda array: array.cast(wide))
+    if pt.is_map(kind):  # hashed as lists of entries
+        key, item = _node(kind.key_type), _node(kind.item_type)
+        return _Node(f"map<{key.text}, {item.text}>", _lists(4), [_Node("entries", _fields, [key, item])])
+    if pt.is_struct(kind):
+        children = [_node(field.type) for field in kind]
+        # Encode names as JSON: a field may be called "a: int64, b".
+        inner = ", ".join(f"{json.dumps(f.name)}: {c.text}" for f, c in zip(kind, children, strict=True))
+        return _Node(f"struct<{inner}>", _fields, children)
+    if is_list(kind):
+        child = _node(kind.value_type)
+        if pt.is_fixed_size_list(kind):  # whose lengths are not hashed
+            return _Node(f"fixed_size_list<{child.text}>[{kind.list_size}]", _lists(0), [child])
+        is_large = pt.is_large_list(kind)
+        return _Node(f"{'large_' if is_large else ''}list<{child.text}>", _lists(8 if is_large else 4), [child])
+    if pt.is_null(kind):
+        return _Node(text)
+    if pt.is_boolean(kind):
+        return _Node(text, lambda node, array: _feed(node.streams[0], valid_values(array).cast(pa.uint8()), 1))
+    if pt.is_string(kind) or pt.is_binary(kind):
+        return _Node(text, _texts(4), streams=2)
+    if pt.is_large_string(kind) or pt.is_large_binary(kind):
+        return _Node(text, _texts(8), streams=2)
+    return _Node(text, _fixed(kind.bit_width // 8))  # ValueError for a type that this version does not know
 
 
-class _Null(_Node):
-    def add(self, array: pa.Array) -> None:
-        self._rows += len(array)
+def _fixed(width: int) -> Callable[[_Node, pa.Array], None]:
+    """Return what hashes values of a fixed width in whole bytes."""
+    of_width = {1: pa.uint8(), 2: pa.uint16(), 4: pa.uint32(), 8: pa.uint64()}.get(width)
 
-
-class _Fixed(_Node):
-    """Hashes values of a fixed width in whole bytes."""
-
-    def __init__(self, text: str, width: int) -> None:
-        super().__init__(text)
-        self._width = width
-        self._unsigned = {1: pa.uint8(), 2: pa.uint16(), 4: pa.uint32(), 8: pa.uint64()}.get(width)
-
-    def _values(self, array: pa.Array) -> None:
-        if array.null_count and self._unsigned is not None:
+    def add(node: _Node, array: pa.Array) -> None:
+        if array.null_count and of_width is not None:
             # 1.5 times as fast as dropping the nulls, and by far the most common case.
-            array = array.view(self._unsigned).fill_null(unsigned(0, self._unsigned))
-        _feed(self._streams[0], valid_values(array), self._width)
+            array = array.view(of_width).fill_null(unsigned(0, of_width))
+        _feed(node.streams[0], valid_values(array), width)
+
+    return add
 
 
-class _Bool(_Node):
-    def _values(self, array: pa.Array) -> None:
-        _feed(self._streams[0], valid_values(array).cast(pa.uint8()), 1)
+def _texts(width: int) -> Callable[[_Node, pa.Array], None]:
+    """Return what hashes strings and binaries with offsets of this width.
 
+    The stream of lengths tells ["ab", "c"] from ["a", "bc"].
+    """
 
-class _Binary(_Node):
-    """Hashes strings and binaries with offsets. The stream of lengths tells ["ab", "c"] from ["a", "bc"]."""
-
-    def __init__(self, text: str, offset_width: int) -> None:
-        super().__init__(text, streams=2)
-        self._width = offset_width
-
-    def _values(self, array: pa.Array) -> None:
+    def add(node: _Node, array: pa.Array) -> None:
         array = valid_values(array)
         if not len(array):
             return  # an empty array may have no buffers
         import pyarrow.compute as pc
 
-        _feed(self._streams[0], pc.binary_length(array), self._width)
+        _feed(node.streams[0], pc.binary_length(array), width)
         _, offsets, data = array.buffers()
         first, last = (
-            int.from_bytes(offsets.slice(i * self._width, self._width), sys.byteorder, signed=True)
+            int.from_bytes(offsets.slice(i * width, width), sys.byteorder, signed=True)
             for i in (array.offset, array.offset + len(array))
         )
         if last > first:
-            self._streams[1].update(data.slice(first, last - first))
+            node.streams[1].update(data.slice(first, last - first))
+
+    return add
 
 
-class _List(_Node):
-    """Hashes lists of all kinds, and maps as lists of entries: the lengths, and the flattened values."""
+def _lists(width: int) -> Callable[[_Node, pa.Array], None]:
+    """Return what hashes lists of all kinds: the lengths, with so many bytes each, and the flattened values."""
 
-    def __init__(self, text: str, child: _Node, width: int) -> None:
-        super().__init__(text, [child])
-        self._width = width  # bytes per length; 0 for fixed-size lists, whose lengths are not hashed
-
-    def _values(self, array: pa.Array) -> None:
+    def add(node: _Node, array: pa.Array) -> None:
         import pyarrow.compute as pc
 
         if pt.is_map(array.type):
             array = map_entries(array)
         lengths = pc.list_value_length(array).drop_null()
-        if self._width:
-            _feed(self._streams[0], lengths, self._width)
+        _feed(node.streams[0], lengths, width)
         if pc.max(lengths).as_py():  # flatten() cannot make an empty array of every type
             # Don't use .values: only flatten() respects offsets and drops the values under nulls.
             # With lists of one size in it, it takes other slots where some are null (pyarrow 26).
-            self._children[0].add((valid_values(array) if "fixed_size_list<" in self.text else array).flatten())
+            node.children[0].add((valid_values(array) if "fixed_size_list<" in node.text else array).flatten())
+
+    return add
 
 
-class _Struct(_Node):
-    def _values(self, array: pa.Array) -> None:
-        array = valid_values(array)
-        for i, child in enumerate(self._children):
-            child.add(array.field(i))
-
-
-class _Decoded(_Node):
-    """Hashes arrays that encode or wrap another type: dictionaries, views, extensions."""
-
-    def __init__(self, text: str, child: _Node, decode: Callable[[pa.Array], pa.Array]) -> None:
-        super().__init__(text, [child])
-        self._decode = decode
-
-    def add(self, array: pa.Array) -> None:
-        if len(array):
-            self._children[0].add(self._decode(array))
-
-
-def _node(field: pa.Field) -> _Node:
-    kind, metadata = field.type, field.metadata or {}
-    name = metadata.get(b"ARROW:extension:name")
-    if isinstance(kind, pa.BaseExtensionType):
-        storage = _node(pa.field("", kind.storage_type))
-        mark = kind.__arrow_ext_serialize__() if isinstance(kind, pa.ExtensionType) else str(kind).encode()
-        text = _extension(kind.extension_name.encode(), mark, storage.text)
-        return _Decoded(text, storage, lambda array: array.storage)
-    if name is not None:
-        # An extension type that is not registered is read from a file as its storage type. Its digest is the same.
-        storage = _node(field.remove_metadata())
-        text = _extension(name, metadata.get(b"ARROW:extension:metadata", b""), storage.text)
-        return _Decoded(text, storage, lambda array: array)
-    return _nested(kind) or _encoded(kind) or _flat(kind)
-
-
-def _extension(name: bytes, mark: bytes, storage: str) -> str:
-    return f"extension<{name!r}, {mark!r}, {storage}>"
-
-
-def _nested(kind: pa.DataType) -> _Node | None:
-    if pt.is_map(kind):
-        key, item = _node(kind.key_field), _node(kind.item_field)
-        return _List(f"map<{key.text}, {item.text}>", _Struct("entries", [key, item]), 4)
-    if pt.is_fixed_size_list(kind):
-        child = _node(kind.value_field)
-        return _List(f"fixed_size_list<{child.text}>[{kind.list_size}]", child, 0)
-    if is_list(kind):
-        child, is_large = _node(kind.value_field), pt.is_large_list(kind)
-        return _List(f"{'large_' if is_large else ''}list<{child.text}>", child, 8 if is_large else 4)
-    if pt.is_struct(kind):
-        children = [_node(field) for field in kind]
-        # Encode names as JSON: a field may be called "a: int64, b".
-        inner = ", ".join(f"{json.dumps(f.name)}: {c.text}" for f, c in zip(kind, children, strict=True))
-        return _Struct(f"struct<{inner}>", children)
-    return None
-
-
-def _encoded(kind: pa.DataType) -> _Node | None:
-    if pt.is_dictionary(kind):
-        inner, wide = _node(pa.field("", kind.value_type)).text, wide_type(kind.value_type)
-        text = f"dictionary<{inner}, {kind.index_type}, ordered={kind.ordered}>"
-        decode: Callable[[pa.Array], pa.Array] = lambda array: taken(cast_to(array.dictionary, wide), array.indices)  # noqa: E731
-        return _Decoded(text, _node(pa.field("", wide)), decode)
-    if pt.is_string_view(kind) or pt.is_binary_view(kind):
-        # The bytes of a view array can be in any order. Cast to large_*: more than 2 GB do not fit int32 offsets.
-        wide = wide_type(kind)
-        return _Decoded(str(kind), _node(pa.field("", wide)), lambda array: array.cast(wide))
-    return None
-
-
-def _flat(kind: pa.DataType) -> _Node:
-    text = str(kind)
-    if pt.is_null(kind):
-        return _Null(text)
-    if pt.is_boolean(kind):
-        return _Bool(text)
-    if pt.is_string(kind) or pt.is_binary(kind):
-        return _Binary(text, 4)
-    if pt.is_large_string(kind) or pt.is_large_binary(kind):
-        return _Binary(text, 8)
-    return _Fixed(text, kind.bit_width // 8)  # ValueError for a type that this version does not know
+def _fields(node: _Node, array: pa.Array) -> None:
+    array = valid_values(array)
+    for i, child in enumerate(node.children):
+        child.add(array.field(i))
 
 
 def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
