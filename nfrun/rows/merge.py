@@ -17,7 +17,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.rows.results import positions_in, read_stream
 from nfrun.rows.returned import Computed
 from nfrun.rows.row_keys import key_array
-from nfrun.rows.stream_files import READS, SEGMENT, STREAM, files_read, streams_in
+from nfrun.rows.stream_files import READS, files_read, streams_in
 from nfrun.rows.streams import START, Record, Result, encoded, fits, is_stream, join_results
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.os_errors import reason
@@ -37,7 +37,7 @@ def are_scattered(records: Iterable[Record]) -> bool:
 def merge_streams(
     folder: Path, has_ended: Callable[[str], bool], own: str = "", *, replaced: bool = False, scattered: bool = False
 ) -> None:
-    """Write adjacent small streams as one if there are many, and results of nfrun 0.1 as streams.
+    """Write adjacent small streams as one if there are many.
 
     Does so with all streams if results of earlier runs were `replaced`, or if the records are `scattered`. Leaves out
     those for whose names `has_ended` is false, as they are being written, and those of other versions of nfrun. Streams
@@ -47,23 +47,16 @@ def merge_streams(
     try:
         paths, reads = streams_in(folder), files_read(folder)
         small = {path for path in paths if path.stat().st_size <= _SMALL}
-        chosen = {*paths} if replaced or scattered else small if len(small) > _MOST_STREAMS else set()
-        old = {path for path in paths if path.suffix == SEGMENT}
-        # With the stream that a killed run has written in place of one and of those before it.
-        chosen |= old | {path.with_suffix(STREAM) for path in old}
-        chosen = {
-            path
-            for path in paths
-            if path in chosen and has_ended(path.name) and (path.suffix == SEGMENT or is_stream(path))
-        }
+        some = paths if replaced or scattered else small if len(small) > _MOST_STREAMS else ()
+        chosen = {path for path in some if has_ended(path.name) and is_stream(path)}
 
         def kind(path: Path) -> tuple[bool, bool, object]:
             return path in chosen, path.name.startswith(own or "-"), _reads_of(path, reads)
 
         for (is_chosen, *_), group in groupby(paths, kind):
-            some = [*group]
-            if is_chosen and (len(some) > 1 or scattered or some[0].suffix == SEGMENT):
-                _write_as_one(some)
+            together = [*group]
+            if is_chosen and (len(together) > 1 or scattered):
+                _write_as_one(together)
         _remove_reads(folder, chosen, reads)
     except FileNotFoundError:
         pass  # another run does the same, or removes results
@@ -73,16 +66,15 @@ def merge_streams(
 
 def _write_as_one(paths: Sequence[Path]) -> None:
     """Write the results of some streams in place of the last of them, whose name says what all have read."""
-    made = paths[-1].with_suffix(STREAM)
+    made = paths[-1]
     # The last run first, as they are read: of two results that of the later run counts.
     records = [each for path in reversed(paths) for each in read_stream(path) if each.is_intact()]
     with atomic_write(made, private=True) as partial, Path(partial).open("wb") as file:
         file.write(START)
         for some in _large_records(records):
             file.write(some)
-    for path in paths:
-        if path != made:
-            path.unlink()
+    for path in paths[:-1]:
+        path.unlink()
 
 
 def _large_records(records: Sequence[Record]) -> Iterator[pa.Buffer]:

@@ -15,10 +15,9 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
-from nfrun.rows.old_segments import old_records_in
 from nfrun.rows.piece import int64_array
 from nfrun.rows.row_keys import key_array
-from nfrun.rows.stream_files import STREAM, streams_in
+from nfrun.rows.stream_files import streams_in
 from nfrun.rows.streams import Record, records_in
 from nfrun.system.os_errors import reason
 
@@ -88,7 +87,7 @@ def kept_records(folder: Path, prefix: str = "", *, without: tuple[str, ...] = (
 
 
 def read_stream(path: Path) -> Iterator[Record]:
-    """Yield the records in a file, as views of it, which is mapped. None if it is no stream of this format.
+    """Yield the records in a file, as views of it, which is mapped. Yields none if it is no stream of this format.
 
     Records are not checked, see `Record.is_intact`. Raises FileNotFoundError, and HandoffError if it cannot be read.
     """
@@ -100,7 +99,7 @@ def read_stream(path: Path) -> Iterator[Record]:
         raise
     except OSError as error:
         raise HandoffError(f"cannot read {path}: {reason(error)}", error) from error
-    yield from records_in(whole) if path.suffix == STREAM else old_records_in(whole)
+    yield from records_in(whole)
 
 
 def positions_in(keys: Keys, known: Keys) -> pa.Array:

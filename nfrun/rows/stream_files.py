@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 NOTHING: Mapping[str, str] = {}
 
 STREAM = ".arrows"  # the ending of Arrow IPC streams
-SEGMENT = ".segment"  # that of the results of nfrun 0.1
 READS = ".reads"
 _UNUSABLE = {"": "damaged"}  # the name of no file
 
 
 def streams_in(folder: Path, prefix: str = "") -> list[Path]:
-    """Return the files with results in a folder whose names begin with `prefix`, by name. Raises HandoffError."""
-    return [folder / name for name in _names(folder) if name.startswith(prefix) and name.endswith((STREAM, SEGMENT))]
+    """Return the streams in a folder whose names begin with `prefix`, by name. Raises HandoffError."""
+    return [folder / name for name in _names(folder) if name.startswith(prefix) and name.endswith(STREAM)]
 
 
 def _names(folder: Path) -> list[str]:

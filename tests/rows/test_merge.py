@@ -142,9 +142,9 @@ def test_damaged_results_are_left_out_and_do_not_hide_others(few: None, tmp_path
 
 def test_other_files_and_missing_folders_do_not_matter(few: None, tmp_path: Path) -> None:
     merge_streams(tmp_path / "missing", bool)
-    for number, ending in enumerate(["arrows", "segment"] * 3):
-        (tmp_path / f"{number}-x-y.{ending}").write_bytes(b"of another version" * 10)
-    assert len(merged(tmp_path, replaced=True)) == 6 and kept_records(tmp_path) == []
+    for number in range(3):
+        (tmp_path / f"{number}-x-y.arrows").write_bytes(b"of another version" * 10)
+    assert len(merged(tmp_path, replaced=True)) == 3 and kept_records(tmp_path) == []
 
 
 def test_streams_of_another_version_stay(few: None, tmp_path: Path) -> None:
