@@ -21,16 +21,8 @@ from nfrun.nodes.texts.sql_files import named_values
 
 _SERIALIZE = "select json_serialize_sql($1::varchar, skip_null := true, skip_empty := true, skip_default := true)"
 _NAME = re.compile(r"[^\W\d][\w$]*")
-# A word, a sign, a text or, as the group, a comment.
-_WORD = re.compile(r"(--[^\n]*|/\*.*?\*/)|'[^']*'|[^\W\d]\w*|\S", re.DOTALL)
-# What other languages have, and what stands for it.
-_HINTS = {
-    r"\{[{%#]": "there is no Jinja: a table is written by its name, a value of 'with' as $name",
-    r":[^\W\d]|%[(s]|\$\w+\$|\$?\{+[^{}]*\}": "a value of 'with' is written $name",
-    "#": "a comment starts with --",
-    "`": 'a name is quoted like this: "name"',
-}
-_LOOK = "look at the words before it; quote a name that SQL reserves"
+_WORD = re.compile(r"\w+|\S")
+_LOOK = "look before it; quote reserved names, and write values as $name"
 # What DuckDB says of some columns that are not there; of others it gives the name.
 _UNKNOWN = re.compile(r'(?:^Column|does not have a column named) "([^"]+)"')
 # By the types of DuckDB. "string" comes last of those that are texts.
@@ -52,22 +44,11 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[Problem]:
         yield _syntax_error(node, error)
         return
     if not statements:
-        yield Problem(("sql",), "the query is empty", "for example sql: select * from flights")
+        yield Problem(("sql",), "the query is empty", "it begins with select or from")
         return
     yield from _check_values(node, {name for statement in statements for name in statement.named_parameters})
     if all(statement.type is duckdb.StatementType.SELECT for statement in statements):
         yield from _check_tables(node, [statement.query for statement in statements], others)
-
-
-def ends_with_query(text: str) -> bool:
-    """Return whether the last of some statements that can be parsed gives rows; True if DuckDB is not installed."""
-    try:
-        import duckdb
-    except ImportError:
-        return True
-    last = _connection().extract_statements(text)[-1]
-    is_query = last.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]
-    return is_query or last.type is duckdb.StatementType.MULTI or "returning" in last.query.lower()
 
 
 def _connection() -> Any:
@@ -103,36 +84,30 @@ def _syntax_error(node: NodeSpec, error: Exception) -> Problem:
     said = _said(error)
     message = f"DuckDB cannot parse this query: {ellipsize(_first_line(said), 200)}"
     at = _index(node.body, said)
-    words = [word for word in _WORD.finditer(node.body) if not word[1]]
-    if at is None or not words:
-        return Problem(("sql",), message)
-    word = next((word for word in words if word.start() >= at), words[-1])
-    hint = next((hint for form, hint in _HINTS.items() if re.compile(form).match(node.body, word.start())), _LOOK)
-    return Problem(("sql",), message, hint, start=word.start(), length=len(word[0]))
+    word = None if at is None else _WORD.search(node.body, at)
+    start, length = (0, 0) if word is None else (word.start(), len(word[0]))
+    return Problem(("sql",), message, _LOOK, start=start, length=length)
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
 
 
-def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[Problem]:
-    """Compare the parameters of the statements with the values. A misspelt name is one error, not two."""
+def _check_values(node: NodeSpec, used: set[str]) -> Iterator[Problem]:
+    """Compare the parameters of the statements with the values. If all of them are given, warn of those not used."""
     places = dict(reversed([*named_values(node.body)]))
-    unused = [name for name in node.with_ if name not in used and name not in places]  # DuckDB does not name all
     for name in sorted(used - node.with_.keys(), key=lambda name: places.get(name, 0)):
         start, length = (places[name], len(name) + 1) if name in places else (0, 0)
-        guess = closest_match(name, node.with_) or (unused[0] if len(unused) == 1 else None)
         if name.isdecimal():
             what, hint = f"the query has a value without a name (${name})", "write $name, and give it under 'with'"
         else:
             what = f"no 'with' value gives ${ellipsize(name)}"
-            hint = f"did you mean ${guess}?" if guess else f"give it: with: {{{name}: …}}"
-        if guess in unused:
-            unused.remove(guess)
+            hint = did_you_mean(name, node.with_, f"give it: with: {{{name}: …}}")
         yield Problem(("sql",), what, hint, counts=True, start=start, length=length)
-    for name in unused:
-        what = f"the query does not use the value '{name}'"
-        hint = f"write ${name} in the query, or remove the value"
-        yield Problem(("with", name), what, hint, at_key=True, is_warning=True)
+    for name in node.with_ if used <= node.with_.keys() else ():
+        if name not in used and name not in places:  # DuckDB does not name all
+            what = f"the query does not use the value '{name}'"
+            hint = f"write ${name} in the query, or remove the value"
+            yield Problem(("with", name), what, hint, at_key=True, is_warning=True)
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -155,17 +130,13 @@ def _check_tables(node: NodeSpec, queries: Sequence[str], others: Collection[str
     for name, place in used.values():
         if name.lower() in known or not _NAME.fullmatch(name) or _is_built_in(name):
             continue
-        guess = closest_match(name, known.values())
         node_of_name = next((other for other in others if other.lower() == name.lower() and other != node.id), None)
-        if name in node.with_:
-            hint = f"{name} is a value or a path: ${name}"
-        elif node_of_name:
+        if node_of_name:
             hint = f"node '{node_of_name}' is not among its inputs: add it"
-        elif guess:
-            hint = f"did you mean '{guess}'?"
         else:
             inputs = ", ".join(f"'{item.name}'" for item in node.inputs)
             hint = f"its inputs: {ellipsize(inputs, 100)}" if inputs else "the node has no 'inputs'"
+            hint = did_you_mean(name, known.values(), hint)
         what = f"the query reads the table '{ellipsize(name)}', which is not there"
         start, length = (0, 0) if place is None else (place, len(name))
         yield Problem(("sql",), what, hint, counts=True, start=start, length=length)

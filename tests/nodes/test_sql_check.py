@@ -15,7 +15,6 @@ from nfrun.pipeline_file.loader import read_pipeline
 
 HEAD = "nodes:\n  flights: {read: f.csv}\n  users: {read: u.csv}\n"
 NODE = "  q:\n    inputs: [flights, users]\n    with: {low: 1, high: 2}\n    sql: "
-LOOK = "look at the words before it; quote a name that SQL reserves"
 
 
 def found_in(folder: Path, text: str) -> tuple[list[str], list[str]]:
@@ -41,97 +40,73 @@ WRONG = {
         "selct * from flights",
         """p.yaml:7:7: DuckDB cannot parse this query: syntax error at or near "selct"
     7 |       selct * from flights
-      |       ^^^^^ look at the words before it; quote a name that SQL reserves""",
+      |       ^^^^^ look before it; quote reserved names, and write values as $name""",
     ),
     "a misspelt keyword before a table": (
         "select * form flights",
         """p.yaml:7:21: DuckDB cannot parse this query: syntax error at or near "flights"
     7 |       select * form flights
-      |                     ^^^^^^^ look at the words before it; quote a name that SQL reserves""",
+      |                     ^^^^^^^ look before it; quote reserved names, and write values as $name""",
     ),
     "a reserved word as a column": (
         "select order from flights",
         """p.yaml:7:20: DuckDB cannot parse this query: syntax error at or near "from"
     7 |       select order from flights
-      |                    ^^^^ look at the words before it; quote a name that SQL reserves""",
+      |                    ^^^^ look before it; quote reserved names, and write values as $name""",
     ),
     "an open bracket": (
         "select (1 + 2\nfrom flights",
         """p.yaml:8:7: DuckDB cannot parse this query: syntax error at or near "from"
     8 |       from flights
-      |       ^^^^ look at the words before it; quote a name that SQL reserves""",
+      |       ^^^^ look before it; quote reserved names, and write values as $name""",
     ),
     "an early end": (
         "select * from flights where",
         """p.yaml:7:29: DuckDB cannot parse this query: syntax error at or near "where"
     7 |       select * from flights where
-      |                             ^^^^^ look at the words before it; quote a name that SQL reserves""",
+      |                             ^^^^^ look before it; quote reserved names, and write values as $name""",
     ),
     "an open quote": (
         "select 'a from flights",
         """p.yaml:7:14: DuckDB cannot parse this query: unterminated string literal
     7 |       select 'a from flights
-      |              ^ look at the words before it; quote a name that SQL reserves""",
+      |              ^ look before it; quote reserved names, and write values as $name""",
     ),
     "a value in another notation": (
         "select * from flights\n\nwhere x > :low",
         """p.yaml:9:17: DuckDB cannot parse this query: syntax error at or near ":"
     9 |       where x > :low
-      |                 ^ a value of 'with' is written $name""",
+      |                 ^ look before it; quote reserved names, and write values as $name""",
     ),
     "a value as in a shell": (
         "select * from flights where x > ${low}",
         """p.yaml:7:39: DuckDB cannot parse this query: syntax error at or near "{"
     7 |       select * from flights where x > ${low}
-      |                                       ^ a value of 'with' is written $name""",
+      |                                       ^ look before it; quote reserved names, and write values as $name""",
     ),
     "a table as in dbt": (
         "select * from {{ ref('flights') }}",
         """p.yaml:7:21: DuckDB cannot parse this query: syntax error at or near "{"
     7 |       select * from {{ ref('flights') }}
-      |                     ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",
-    ),
-    "the settings of a model of dbt": (
-        "{{ config(materialized='incremental', unique_key='id') }}\nselect * from flights",
-        """p.yaml:7:7: DuckDB cannot parse this query: syntax error at or near "{"
-    7 |       {{ config(materialized='incremental', unique_key='id') }}
-      |       ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",
-    ),
-    "a block of Jinja": (
-        "select * from flights\n{% if is_incremental() %} where id > 1 {% endif %}",
-        """p.yaml:8:7: DuckDB cannot parse this query: syntax error at or near "{"
-    8 |       {% if is_incremental() %} where id > 1 {% endif %}
-      |       ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",
-    ),
-    "the table of the run before, as in dbt": (
-        "select * from flights where id > (select max(id) from {{ this }})",
-        """p.yaml:7:61: DuckDB cannot parse this query: syntax error at or near "{"
-    7 |       select * from flights where id > (select max(id) from {{ this }})
-      |                                                             ^ there is no Jinja: a table is written by its name, a value of 'with' as $name""",  # noqa: E501
-    ),
-    "a variable of Jinja": (
-        "select * from flights where day = {{ var('day') }}",
-        """p.yaml:7:42: DuckDB cannot parse this query: syntax error at or near "{"
-    7 |       select * from flights where day = {{ var('day') }}
-      |                                          ^ a value of 'with' is written $name""",
+      |                     ^ look before it; quote reserved names, and write values as $name""",
     ),
     "a comment of another language": (
         "select 1 # one",
         """p.yaml:7:16: DuckDB cannot parse this query: syntax error at or near "#"
     7 |       select 1 # one
-      |                ^ a comment starts with --""",
+      |                ^ look before it; quote reserved names, and write values as $name""",
     ),
     "beyond ASCII": (
         "select 'é', 'ü' fro x y z",
         """p.yaml:7:27: DuckDB cannot parse this query: syntax error at or near "x"
     7 |       select 'é', 'ü' fro x y z
-      |                           ^ look at the words before it; quote a name that SQL reserves""",
+      |                           ^ look before it; quote reserved names, and write values as $name""",
     ),
     "only a comment": (
         "-- nothing",
         """p.yaml:6:10: the query is empty
     6 |     sql: |
-      |          ^ for example sql: select * from flights""",
+      |          ^ it begins with select or from""",
     ),
     "an unknown table": (
         "select *\nfrom flihgts join users using (id)",
@@ -179,35 +154,6 @@ def test_wrong_queries(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "hint"),
-    [
-        ("select cast(delay int) from flights", LOOK),
-        ("select delay from flights where not", LOOK),
-        (
-            "select delay from flights where day > 2024-01-01 12:30",
-            "look at the words before it; quote a name that SQL reserves",
-        ),
-        (
-            "select delay from flights where 12:30",
-            "look at the words before it; quote a name that SQL reserves",
-        ),  # no value of 'with'
-        ("select delay : day : at from flights", LOOK),
-        ("select delay from flights where day = :low", "a value of 'with' is written $name"),
-        ("select delay from flights where day = ${low}", "a value of 'with' is written $name"),
-        (
-            "select delay from flights where case when 1 then from 2",
-            "look at the words before it; quote a name that SQL reserves",
-        ),
-        ("select count( from flights", LOOK),
-        ("select delay from flights where and day", LOOK),
-    ],
-)
-def test_a_hint_is_no_guess_that_changes_nothing(tmp_path: Path, query: str, hint: str) -> None:
-    (found,) = errors_in(tmp_path, query)
-    assert found.endswith(f"^ {hint}")
-
-
-@pytest.mark.parametrize(
     "query",
     [
         'select flights.at, position, user, "at" from flights',
@@ -238,9 +184,9 @@ def test_values(tmp_path: Path) -> None:
     assert errors == [
         "p.yaml:7:23: no 'with' value gives $hihg\n"
         "    7 |     sql: select $low, $hihg from flights, users\n"
-        "      |                       ^^^^^ did you mean $high?"
+        "      |                       ^^^^^ did you mean 'high'?"
     ]
-    assert warnings == []  # it is one mistake
+    assert warnings == []  # first the values are to be given
     errors, warnings = found_in(tmp_path, f"{HEAD}{NODE}select $low from flights, users\n")
     assert errors == []
     what = "the query does not use the value 'high': write $high in the query, or remove the value"

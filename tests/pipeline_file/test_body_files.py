@@ -83,7 +83,7 @@ MISTAKES = [
         "select n + $k as m\nfrom a\nwhere n > $kk\n",
         """models/late.sql:3:11: no 'with' value gives $kk
     3 | where n > $kk
-      |           ^^^ did you mean $k?""",
+      |           ^^^ did you mean 'k'?""",
     ),
     (
         "-- ä\r\nselect $k as k from aa\r\n",
@@ -95,7 +95,7 @@ MISTAKES = [
         "\n\nselec 1",
         """models/late.sql:3:1: DuckDB cannot parse this query: syntax error at or near "selec"
     3 | selec 1
-      | ^^^^^ look at the words before it; quote a name that SQL reserves""",
+      | ^^^^^ look before it; quote reserved names, and write values as $name""",
     ),
     (
         "select n from a",
