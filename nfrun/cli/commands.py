@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -365,10 +364,5 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
     command, kind, _ = found
     options = kind(**given)
     as_json, github = getattr(getattr(options, "shown", options), "json", False), tells_github(options, os.environ)
-    also = None
-    if isinstance(options, RunOptions) and options.shown.junit is not None:
-        from nfrun.session.ci_files import write_error_file
-
-        also = partial(write_error_file, options)
-    with report_errors(as_json=as_json, github=github, also=also) as messages:
+    with report_errors(as_json=as_json, github=github) as messages:
         return command(options, messages)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_CLUSTER, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = 69, 70, 74, 75, 77, 130
-OnError = Callable[[str, Messages], object]  # gets the message, without secrets
 
 EXIT_SIGNAL = 128  # plus the number of the signal, as in shells
 EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13  # SIGPIPE
@@ -51,18 +50,15 @@ EXIT_CODES = {
 
 
 @contextmanager
-def report_errors(*, as_json: bool = False, github: bool = False, also: OnError | None = None) -> Iterator[Messages]:
+def report_errors(*, as_json: bool = False, github: bool = False) -> Iterator[Messages]:
     """Turn every exception in the `with` block into a message on stderr and SystemExit, except UsageError.
 
-    With `as_json`, also prints a JSON document on stdout. With `github`, GitHub's runner is told, too, and so is
-    `also`. Yields the messages of the command: set their redactor as soon as the secrets are known. On success, flushes
-    stdout.
+    With `as_json`, also prints a JSON document on stdout. With `github`, GitHub's runner is told, too. Yields the
+    messages of the command: set their redactor as soon as the secrets are known. On success, flushes stdout.
     """
     messages = Messages()
 
     def leave(code: int, message: str, error: str = "", problems: Sequence[Diagnostic] = ()) -> NoReturn:
-        if also is not None:
-            also(messages.redact(message.removeprefix("nfrun: ")), messages)
         shown = messages(message)
         if github:
             from nfrun.cli.github import annotate
@@ -77,9 +73,7 @@ def report_errors(*, as_json: bool = False, github: bool = False, also: OnError 
     try:
         yield messages
         sys.stdout.flush()  # here, where a full disk can still be reported
-    except UsageError as error:
-        if also is not None:
-            also(messages.redact(f"{error.option}: {error}"), messages)
+    except UsageError:  # which names an option: the parsers tell it
         raise
     except SpecError as error:
         from nfrun.system.logs.redaction import redact_diagnostic

@@ -6,23 +6,19 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from json import dumps
 from pathlib import Path
 from shlex import join
 from xml.etree.ElementTree import Element, ElementTree
 
 from nfrun import __version__
-from nfrun.core.errors import UsageError
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.journal import RunHeader
 from nfrun.lookback.log_files import last_lines, log_line
-from nfrun.reports.ci.junit import JUnitFile, error_xml
+from nfrun.reports.ci.junit import JUnitFile
 from nfrun.reports.run_record import RunRecord
-from nfrun.session.options import RunOptions
-from nfrun.session.report_files import check_report_files, write_report
+from nfrun.session.report_files import write_report
 from nfrun.system.logs.node_logs import LOG, STREAMS, log_path
-from nfrun.system.std_streams import Messages
 
 _MOST_LINES = 100  # of a stream of a node that failed
 
@@ -48,22 +44,9 @@ def junit_file(path: Path, record: RunRecord, started: RunHeader, logs: Path) ->
         "python": ".".join(map(str, sys.version_info[:3])),
     }
     of_run = {name: text for name, text in of_run.items() if text}
-    name, write = f"of test cases ({path})", partial(_write_xml, path)
+
+    def write(tree: ElementTree[Element]) -> None:
+        write_report(path, lambda file: tree.write(file, encoding="UTF-8", xml_declaration=True))
+
+    name = f"of test cases ({path})"
     return JUnitFile(record, at, started.host, {**of_run, **params}, write, log_tail, name)
-
-
-def write_error_file(options: RunOptions, message: str, messages: Messages) -> None:
-    """Write the file of `--junit` for a run that has not begun, lest that of an earlier run be taken for it."""
-    path = options.shown.junit
-    assert path is not None
-    try:
-        check_report_files(options.shown, options.what)
-        _write_xml(path, error_xml(str(options.what.pipeline), message))
-    except UsageError:  # the file is not one that may be overwritten
-        return
-    except OSError as why:
-        messages.warn(f"{path}: {why.strerror}")
-
-
-def _write_xml(path: Path, tree: ElementTree[Element]) -> None:
-    write_report(path, lambda file: tree.write(file, encoding="UTF-8", xml_declaration=True))

@@ -67,6 +67,12 @@ def check_report_file(path: Path, kind: str, option: str, taken: Mapping[Path, s
             raise UsageError(f"{found}: name another file", option)
 
 
+def remove_test_cases(shown: Shown) -> None:
+    """Remove the test cases of an earlier run: if this run does not begin, they would be taken for its own."""
+    if shown.junit is not None and not _is_stream(shown.junit):
+        shown.junit.resolve().unlink(missing_ok=True)
+
+
 def make_report_folders(shown: Shown) -> None:
     """Make the folders of the files that are written at the end. Raises OSError, also if one cannot be written."""
     for name, path in _given(shown):

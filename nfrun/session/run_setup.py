@@ -36,7 +36,7 @@ from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
 from nfrun.session.cluster_options import check_cluster, store_of_run
 from nfrun.session.options import RunOptions, What, cache_budget
-from nfrun.session.report_files import check_report_files, make_report_folders, write_report
+from nfrun.session.report_files import check_report_files, make_report_folders, remove_test_cases, write_report
 from nfrun.session.run import Around, BuildReporters, Program, Run
 from nfrun.session.selection import selection_of
 from nfrun.system.std_streams import Messages
@@ -62,6 +62,7 @@ def set_up_run(
     """
     what, shown, where = options.what, options.shown, options.where
     check_report_files(shown, what)
+    remove_test_cases(shown)
     if where.executor in CLUSTERS:
         check_cluster(where, where.handoff)
     cache_budget(options.kept.cache_size, os.environ)  # it may be wrong

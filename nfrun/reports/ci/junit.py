@@ -192,19 +192,6 @@ class JUnitFile:
         return case
 
 
-def error_xml(file: str, message: str) -> ElementTree[Element]:
-    """Return the test cases of a run that ended before its first node: one, with the error."""
-    root = Element("testsuites", name=_text(file))
-    suite = SubElement(root, "testsuite", name=_text(file))
-    case = SubElement(suite, "testcase", classname=_text(file), name="the run", time=_seconds(0))
-    SubElement(case, "error", type="error", message=_message(message.partition("\n")[0])).text = _text(message)
-    for element in (suite, root):
-        _count(element, list(suite))
-    del root.attrib["skipped"]
-    indent(root)
-    return ElementTree(root)
-
-
 def _count(element: Element, cases: Iterable[Element]) -> None:
     found = [case for case in cases if case.tag == "testcase"]
     element.set("tests", str(len(found)))
