@@ -30,7 +30,6 @@ _MOST_RUNS = 30
 _MOST_HELP = 80  # characters
 _SAFE = re.compile(r"[\w@%+:,./][\w@%+=:,./~-]*", re.ASCII)
 _UNSAFE_IN_HELP = re.compile(r"[^\w .,:/+=@-]")
-_PARTS = re.compile("[@/]")
 _LAST_SELECTOR = re.compile(r"(.*,)?(\d*\+)?")  # what stands before the last selector of a list, with its steps
 _BREAKS = "=:@"  # bash parts words at these, too
 
@@ -146,24 +145,12 @@ def _selectors(ctx: Any, incomplete: str) -> Iterator[Candidate]:
 
     before = _LAST_SELECTOR.match(incomplete)
     head = before[0] if before else ""
-    is_part = _PARTS.search(
-        incomplete, len(head)
-    )  # the cells and the nodes of a sub-pipeline come once it is asked for
-    for node in _nodes_of_file(ctx):
-        yield head + (node if is_part else _PARTS.split(node)[0]), ""
-    with suppress(SpecError):
+    with suppress(SpecError):  # while the file is edited
         names = _names(ctx)
-        kinds = [key for body in names.bodies.values() for key in body if key in KINDS]
+        yield from ((f"{head}{node}", "") for node in names.nodes)
         yield from ((f"{head}tag:{tag}", "nodes with this tag") for tag in names.tags)
-        yield from ((f"{head}kind:{kind}", "nodes of this kind") for kind in kinds)
+        yield from ((f"{head}kind:{kind}", "nodes of this kind") for kind in names.keys if kind in KINDS)
     yield from ((f"{head}status:{status}", "as they ended") for status in STATUSES)
-
-
-def _nodes_of_file(ctx: Any) -> Iterator[str]:
-    """Yield the nodes of a pipeline file with their cells; while it is edited, none."""
-    with suppress(SpecError):
-        for name, cells in _names(ctx).nodes.items():
-            yield from cells or (name,)
 
 
 def _runs(ctx: Any) -> Iterator[ListedRun]:
