@@ -17,7 +17,6 @@ from typing import Any, get_args
 import nfrun
 import nfrun.testing
 from nfrun.cli.commands import all_commands
-from nfrun.cli.typer_app import _MOST_IN_ONE
 from nfrun.code.watch import seen_files
 from nfrun.core.calls import MOST_RUNNING
 from nfrun.core.events import JSON_KEYS, Event, event_name
@@ -37,6 +36,7 @@ from nfrun.tables.table_folders import MOST_PARTITIONS
 
 DOCS = Path(__file__).parent
 SCHEMAS = DOCS.parent / "schemas"
+MOST_IN_ONE = 12  # options of a command without headings
 Schema = Mapping[str, Any]
 # What is code in the texts of schemas and options, which are plain text.
 _CODE = re.compile(
@@ -124,7 +124,7 @@ def commands() -> Iterator[str]:
         yield f"`nfrun {' '.join([name, *words, '[OPTIONS]'])}`"
         groups: dict[str, list[Any]] = {}
         for option in declared:
-            groups.setdefault(option.metadata["group"] if len(declared) > _MOST_IN_ONE else "", []).append(option)
+            groups.setdefault(option.metadata["group"] if len(declared) > MOST_IN_ONE else "", []).append(option)
         for group, options_of_group in groups.items():
             if group:
                 yield f"**{group}**"

