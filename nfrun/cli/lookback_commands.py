@@ -279,7 +279,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
 
     node = read_node(run, name)
     inputs = dict(read_inputs(run, node))
-    files = find_logs(run, name).files
+    files, _ = find_logs(run, name)
     if options.json:
         paths = {str(output.id): _path(run, output) for output in node.outputs}
         print_json(node_of_run_document(run, node, inputs, files, paths))
@@ -327,12 +327,12 @@ def logs(options: LogsOptions, messages: Messages) -> int:
     run = followed or find_run(work, pipeline, options.run)
     if options.follow and run.status == RUNNING:
         return _follow(work, run, options.node, messages)
-    found = find_logs(run, options.node, options.attempt)
+    files, note = find_logs(run, options.node, options.attempt)
     if running and run.status != RUNNING:
         messages(f"nfrun: run {running[0].number} is under way: -f or --run {running[0].number} shows what it prints")
-    if found.note:
-        messages(f"nfrun: {found.note}")
-    _print(log_lines(found.files))
+    if note:
+        messages(f"nfrun: {note}")
+    _print(log_lines(files))
     return EXIT_OK
 
 
@@ -343,7 +343,7 @@ def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int
     for line in follow(run.folder, node, lambda: run.id in work.runs_under_way()):
         print(line, flush=True)
         printed = True
-    if not printed and (note := find_logs(run, node).note):
+    if not printed and (note := find_logs(run, node)[1]):
         messages(f"nfrun: {note}")
     return EXIT_OK
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls, file_stem
-from nfrun.core.values import field, frozen
 from nfrun.history.database import Database
+from nfrun.history.journal import RecordedNode
 from nfrun.history.work_dir import LOGS, WorkDir, is_run_id, run_number
 from nfrun.lookback.recorded_run import read_node
 from nfrun.lookback.run_reference import ListedRun
@@ -22,38 +22,39 @@ from nfrun.system.logs.node_logs import logs_in
 _BLOCK = 1 << 16
 
 
-@frozen
-class FoundLogs:
-    """The log files of one attempt by stream, and a `note` about where they are from, "" if there is none."""
-
-    files: Mapping[str, Path] = field(default_factory=dict)
-    note: str = ""
+LogFiles = Mapping[str, Mapping[int, Mapping[str, Path]]]  # by node, attempt and stream, as `logs_in` returns them
 
 
-def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> FoundLogs:
-    """Return the log files of an attempt at a node, or of the last one that printed or logged anything.
+def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> tuple[Mapping[str, Path], str]:
+    """Return the log files of an attempt by stream, and a note about where they are from, "" if there is none.
 
-    Of a node that was reused, they are in the run in which it ran. Raises NotRecorded if there is no such node or
-    attempt.
+    Without a number it is the last attempt that printed or logged anything. Of a node that was reused, the files are in
+    the run in which it ran. Raises NotRecorded if there is no such node or attempt.
     """
-    found = _log_files(run.folder, node)
-    if attempt in found or (found and attempt is None):
-        return FoundLogs(found[attempt or max(found)])
+    if files := _files_of(run.folder, node, attempt):
+        return files, ""
     recorded = read_node(run, node)
-    home = recorded.home
-    if is_run_id(home):
-        found = _log_files(run.folder.with_name(home), node)
-        if attempt in found or (found and attempt is None):
-            note = f"'{node}' was reused in run {run.number}: it ran in run {run_number(home) or home}"
-            return FoundLogs(found[attempt or max(found)], note)
+    where = run_number(recorded.home) or recorded.home or run.number
+    if is_run_id(recorded.home) and (files := _files_of(run.folder.with_name(recorded.home), node, attempt)):
+        return files, f"'{node}' was reused in run {run.number}: it ran in run {where}"
     if attempt is not None and attempt > recorded.attempts:
         raise NotRecorded(f"the node '{node}' made {format_count(recorded.attempts, 'attempt')} in run {run.number}")
-    where = run_number(home) or home or run.number
-    return FoundLogs(note=f"'{node}' printed nothing in run {where}, or its logs were removed")
+    return {}, f"'{node}' printed nothing in run {where}, or its logs were removed"
 
 
-def _log_files(run_folder: Path, node: str) -> Mapping[int, Mapping[str, Path]]:
-    return logs_in(run_folder / LOGS).get(file_stem(node), {})
+def last_logs(run: ListedRun, node: RecordedNode, listed: Callable[[Path], LogFiles]) -> Mapping[str, Path]:
+    """Return the log files of the last attempt at a node that printed anything. `listed(folder)` lists those of a run.
+
+    Those of a node that was reused are in the run in which it ran.
+    """
+    return _files_of(run.folder.with_name(node.home) if is_run_id(node.home) else run.folder, node.node, None, listed)
+
+
+def _files_of(
+    folder: Path, node: str, attempt: int | None, listed: Callable[[Path], LogFiles] = logs_in
+) -> Mapping[str, Path]:
+    attempts = listed(folder / LOGS).get(file_stem(node), {})
+    return attempts.get(attempt or max(attempts, default=0), {})
 
 
 def log_lines(files: Mapping[str, Path]) -> Iterator[str]:
@@ -132,8 +133,7 @@ def follow(
             for number, line in () if ended else database.lines(folder.name, after=last):
                 last = number
                 ended |= line.get("event") == "ended" or line.get("node") == node
-        found = _log_files(folder, node)
-        for attempt, files in found.items():
+        for attempt, files in logs_in(folder / LOGS).get(file_stem(node), {}).items():
             if attempt not in readers:
                 yield from rest(readers.values())
                 if attempt > 1:

@@ -569,7 +569,7 @@ def test_what_a_node_and_its_outputs_lack_is_said(show: Show) -> None:
     assert "10 calls for 210 rows (200 reused, 2 failed), which took 3.42 s together" in browser.texts("#pane")[0]
     browser.driver.execute_script("location.hash = '#node=b'")
     browser.wait("document.querySelector('#pane h2 bdi').textContent === 'b'")
-    assert "it had not begun" in browser.texts("#pane")[0]
+    assert "it had not ended" in browser.texts("#pane")[0]
 
 
 def test_edges_of_nodes_without_outputs_and_circles_of_folds_are_drawn(show: Show) -> None:

@@ -151,11 +151,11 @@ def test_a_run_under_way_says_what_it_waits_for(tmp_path: Path) -> None:
         keep_plan(kept, folder, pipeline)
         document = data(kept.work.path)
     found = by_id(document)["b"]
-    assert (found["status"], found["started"], found["because"]) == ("not_ended", 1.0, "it is under way")
+    assert (found["status"], "started" in found) == ("not_ended", False)
     assert document["run"]["status"] == "running"
     text = document["run"]["critical_path"]["text"]
-    assert re.fullmatch(r"The run has been under way for .*s: b is under way\.", text)
-    assert found["ended"] == pytest.approx(document["run"]["duration"])
+    assert re.fullmatch(r"The run has been under way for .*s\. Under way or next: b\.", text)
+    assert document["run"]["duration"] >= 2
 
 
 def test_secrets_are_masked_in_all_that_nodes_say(tmp_path: Path) -> None:
@@ -374,14 +374,13 @@ def test_a_killed_run_shows_the_nodes_that_had_not_ended(failed_run: Path, tmp_p
         "told": "not_ended",
     }
     kept = by_id(document)["kept"]
-    assert (kept["log"]["tail"], kept["because"]) == (["half way"], "it was under way when the run was killed")
-    assert kept["started"] == by_id(document)["numbers"]["ended"]
+    assert kept["log"]["tail"] == ["half way"]
     text = document["run"]["critical_path"]["text"]
-    assert re.fullmatch(r"The run was killed after at least .*s, when kept was under way\.", text)
+    assert re.fullmatch(r"The run was killed after at least .*s\. Under way or next: kept\.", text)
     assert document["run"]["critical_path"]["nodes"] == []
     assert by_id(document)["told"]["definition"]["place"] == "small.yaml:7"
     assert ["kept", "told", "data"] in document["edges"]
     trace = json.loads(recorded_trace(find_run(WorkDir(copied), None, None), str))
     assert trace["otherData"]["status"] == "killed"
     slices = {e["name"]: e["cat"] for e in trace["traceEvents"] if e["ph"] == "X" and e["cat"].startswith("node")}
-    assert slices == {"numbers": "node,ok", "kept": "node,cut off"}
+    assert slices == {"numbers": "node,ok"}

@@ -9,19 +9,18 @@ from __future__ import annotations
 import base64
 import json
 from codecs import getincrementaldecoder
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import TABLE, form_of
-from nfrun.core.text import file_stem
 from nfrun.history.journal import FinishedOutput, RecordedNode
 from nfrun.history.run_history import is_intact
-from nfrun.history.work_dir import LOGS, is_run_id
 from nfrun.lookback.command_again import command_for_tables
-from nfrun.lookback.log_files import last_lines
+from nfrun.lookback.log_files import LogFiles, last_lines, last_logs
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded
 from nfrun.lookback.reopen.first_rows import find_output, open_table
 from nfrun.lookback.run_reference import ListedRun
@@ -46,11 +45,12 @@ def add_details(found: Recorded, shown: Mapping[str, dict[str, Any]], *, has_con
     room = min(_MOST_ROOM, _ROOM + _ROOM_PER_NODE * count)
     left = _MOST_TABLES if count <= MANY else _MOST_TABLES_OF_MANY
     each = max(_LEAST_EACH, room // max(1, count))
-    logs, contents = LogTails(found.run), OutputContents(found.run)
+    contents = OutputContents(found.run)
+    listed = cache(logs_in)  # a folder has the logs of all nodes
     for node in sorted(found.nodes.values(), key=_rank):
         details = shown[node.node]
         has_room = left > 0 and room > 0
-        if has_room and (log := logs.of(node)):
+        if has_room and (log := _log_of(found.run, node, listed)):
             details["log"] = log
             room -= len(json.dumps(log))
         if has_room and has_contents and node.checks:
@@ -85,28 +85,17 @@ def _add_failing_rows(node: RecordedNode, shown: list[dict[str, Any]]) -> None:
 _LINES, _LONGEST_LINE = 20, 500
 
 
-class LogTails:
-    """The ends of the logs of a run. Those of a node that was reused are in the run in which it ran."""
-
-    def __init__(self, run: ListedRun) -> None:
-        self._run = run
-        self._files: dict[Path, Mapping[str, Mapping[int, Mapping[str, Path]]]] = {}  # by the folder of the run
-
-    def of(self, node: RecordedNode) -> dict[str, Any]:
-        """Return the last lines of a node and where its logs are; empty where it has none."""
-        folder = self._run.folder.with_name(node.home) if is_run_id(node.home) else self._run.folder
-        if folder not in self._files:
-            self._files[folder] = logs_in(folder / LOGS)
-        attempts = self._files[folder].get(file_stem(node.node), {})
-        files = attempts[max(attempts)] if attempts else {}
-        lines: list[str] = []
-        with suppress(OSError):
-            for path in files.values():
-                lines += last_lines(path, _LINES + 1)  # one more tells that there are more
-        if not lines:
-            return {}
-        shown = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in lines[-_LINES:]]
-        return {"tail": shown, "path": str(next(iter(files.values()))), "more": len(lines) > _LINES}
+def _log_of(run: ListedRun, node: RecordedNode, listed: Callable[[Path], LogFiles]) -> dict[str, Any]:
+    """Return the last lines of a node and where its logs are; empty where it has none."""
+    files = last_logs(run, node, listed)
+    lines: list[str] = []
+    with suppress(OSError):
+        for path in files.values():
+            lines += last_lines(path, _LINES + 1)  # one more tells that there are more
+    if not lines:
+        return {}
+    shown = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in lines[-_LINES:]]
+    return {"tail": shown, "path": str(next(iter(files.values()))), "more": len(lines) > _LINES}
 
 
 _MOST_PICTURE, _MOST_TEXT = 400_000, 20_000  # bytes of a file

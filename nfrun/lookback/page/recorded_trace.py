@@ -9,9 +9,8 @@ from typing import Any
 
 from nfrun.core.text import escape_controls
 from nfrun.core.values import field, frozen
-from nfrun.history.journal import NodeTimes
 from nfrun.lookback.page.recorded import Attempt, Recorded, read_recorded
-from nfrun.lookback.page.run_times import add_under_way, assign_lanes
+from nfrun.lookback.page.run_times import assign_lanes
 from nfrun.lookback.run_reference import ListedRun
 
 # Perfetto takes numbers of threads for those of the whole machine, so each process has so many. The first has what was
@@ -67,19 +66,13 @@ def _slices(found: Recorded, redact: Callable[[str], str]) -> Iterator[_Slice]:
             sizes = {"rows": sum(o.rows for o in node.outputs), "bytes": sum(o.bytes for o in node.outputs)}
             status, facts = "ok", {**sizes, "cpu_s": last.times.cpu, "gil_wait_s": last.times.gil_wait}
         yield _slice(name, len(earlier) + 1, _place_of(found, name), last, status, facts)
-    under_way: dict[str, dict[str, Any]] = {name: {} for name in found.nodes}
-    add_under_way(found, under_way)
-    for name, known in under_way.items():
-        if known:
-            times = NodeTimes(known["started"], known["ended"], 0.0)
-            yield _slice(name, 1, _place_of(found, name), Attempt(times, 0.0), "cut off", {})
 
 
 def _slice(node: str, number: int, place: str, tried: Attempt, status: str, facts: Mapping[str, object]) -> _Slice:
     times = tried.times
     start = _at(times.started)
     end = max(_at(times.ended), start + 1)
-    phases = () if status in ("cancelled", "cut off") else [(name, _at(a), _at(b)) for name, a, b in tried.phases]
+    phases = () if status == "cancelled" else [(name, _at(a), _at(b)) for name, a, b in tried.phases]
     return _Slice(node, number, place, _at(times.started - times.queued), start, end, status, tuple(phases), facts)
 
 

@@ -20,7 +20,7 @@ from nfrun.history.run_plan import PlannedNode, RunPlan
 from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded, read_recorded
-from nfrun.lookback.page.run_times import add_under_way, assign_lanes, overhead, path_data, path_of
+from nfrun.lookback.page.run_times import assign_lanes, overhead, path_data, path_of, under_way
 from nfrun.lookback.run_diff import NodeDiff, Timing, change_of, diff_runs, facts_of, output_text, schema_columns
 from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
 from nfrun.reports.json_document import failure_document, node_document
@@ -28,11 +28,10 @@ from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import gc_paused
 
 # Names of nodes and of outputs stay as they are, as in all that nfrun prints: links in the page go by them.
-_IDS = frozenset({"id", "of", "node", "group", "output", "home", "status", "kind", "digest"})
-_LISTS_OF_IDS = {"edges": list, "nodes": str}  # of the graph, of the critical path
-# What is in these is the user's: its names are no ids, and its numbers are no times, sizes or counts. Some of the keys
-# stand for something else where they have another type.
-_VALUES = {"params": dict, "inputs": dict, "matrix": dict, "first_rows": list, "failing_rows": list}
+# `edges` has lists of them, and so has `nodes` in the critical path.
+_IDS = frozenset({"id", "of", "node", "group", "output", "home", "status", "kind", "digest", "edges", "nodes"})
+# What is in these is the user's: its names are no ids, and its numbers are no times, sizes or counts.
+_VALUES = frozenset({"params", "inputs", "matrix", "first_rows", "failing_rows"})
 _MAX_LISTED = 4
 _PICTURE, _DRAWING = "image/", "image/svg+xml"
 
@@ -59,9 +58,8 @@ def _masked(value: Any, redact: Callable[[str], str], *, is_of_user: bool) -> An
             return value if value["type"] != _DRAWING else {**value, "data": _masked_drawing(value["data"], redact)}
         found = {}
         for key, item in value.items():
-            is_value = is_of_user or (key in _VALUES and isinstance(item, _VALUES[key]))
-            is_id = not is_of_user and _is_id(key, item)
-            found[redact(key)] = item if is_id else _masked(item, redact, is_of_user=is_value)
+            is_id = not is_of_user and key in _IDS and not _has_documents(item)
+            found[redact(key)] = item if is_id else _masked(item, redact, is_of_user=is_of_user or key in _VALUES)
         return found
     if not is_of_user or value is None or isinstance(value, bool):
         return value
@@ -75,10 +73,8 @@ def _masked_drawing(data: str, redact: Callable[[str], str]) -> str:
     return base64.b64encode(redact(text).encode()).decode()
 
 
-def _is_id(key: str, item: Any) -> bool:
-    if key in _LISTS_OF_IDS:
-        return isinstance(item, list) and bool(item) and isinstance(item[0], _LISTS_OF_IDS[key])
-    return key in _IDS and isinstance(item, str)
+def _has_documents(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
 
 
 VERSION = 1
@@ -109,7 +105,6 @@ def _document(work: WorkDir, found: Recorded, *, has_contents: bool) -> dict[str
     for name in path.nodes:
         nodes[name]["critical"] = True
     add_details(found, nodes, has_contents=has_contents)
-    unended = add_under_way(found, nodes)
     document: dict[str, Any] = {
         "version": VERSION,
         "run": {**_run(found), "critical_path": path_data(found, path)},
@@ -117,7 +112,7 @@ def _document(work: WorkDir, found: Recorded, *, has_contents: bool) -> dict[str
         "edges": [list(edge) for edge in found.edges()],
         "change": change_data(work, found.run, found.journal),
     }
-    if unended:
+    if unended := under_way(found):
         document["run"]["critical_path"]["text"] = unended["text"]
         document["run"]["duration"] = unended["duration"]
     if cost := overhead(found):

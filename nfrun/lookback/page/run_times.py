@@ -5,20 +5,14 @@ Of a run without an end, which was killed or goes on, it says what was under way
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from heapq import heappop, heappush
-from pathlib import Path
 from typing import Any
 
-from nfrun.core.text import file_stem, shortened
+from nfrun.core.text import shortened
 from nfrun.core.values import frozen
-from nfrun.history.work_dir import LOGS
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded, Span
-from nfrun.lookback.run_reference import RUNNING
 from nfrun.reports.format_units import format_count, format_seconds
-from nfrun.system.logs.node_logs import logs_in
 
 _MAX_ON_PATH, _MAX_LISTED = 6, 4  # names of nodes
 _SHORT = 0.05  # share of the path below which waits are not told
@@ -163,52 +157,25 @@ def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
 _ENDED_WELL = ("ok", "reused")
 
 
-def add_under_way(found: Recorded, nodes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Add to the nodes that were under way since when they were, and return what is known of the time of the run.
+def under_way(found: Recorded) -> dict[str, Any]:
+    """Return what is known of the time of a run without an end, and in words what was under way; {} if it has ended.
 
-    Of a run that has ended, it adds and returns nothing. A node was under way if all that it waits for has ended and
-    it has printed something, or if there was a slot for each such node.
+    These are the nodes that have not ended although all that they wait for has. Some of them may not have begun.
     """
     if found.run.ending is not None:
         return {}
-    printed = logs_in(found.run.folder / LOGS)
-    ended = max([span.ended for span in found.spans.values()], default=0.0)
-    began = found.run.header.at
-    is_running = found.run.status == RUNNING
-    last = time.time() - began if is_running else ended
-    ready = {name: at for name in found.nodes if (at := _ready_at(found, name)) is not None}
-    sure = ready if len(ready) <= (found.slots or 0) else {n: at for n, at in ready.items() if file_stem(n) in printed}
-    for name in sure:
-        for path in (path for files in printed.get(file_stem(name), {}).values() for path in files.values()):
-            last = max(last, _modified(path) - began)
-    for name, at in sure.items():
-        seen = "it is under way" if is_running else "it was under way when the run was killed"
-        times = {"queued": at, "started": at, "ended": max(at, last), "duration": max(0.0, last - at)}
-        nodes[name].update({key: round(value, 6) for key, value in times.items()}, because=seen)
-    names = shortened([*sure], _MAX_LISTED)
-    if is_running:
-        text = f"The run has been under way for {format_seconds(last)}"
-        text += f": {names} {'is' if len(sure) == 1 else 'are'} under way." if sure else "."
-    else:
-        text = f"The run was killed after at least {format_seconds(last)}"
-        text += f", when {names} {'was' if len(sure) == 1 else 'were'} under way." if sure else "."
-    return {"duration": round(max(0.0, last), 6), "text": text}
+    names = [name for name in found.nodes if _has_all(found, name)]
+    at_least = max([span.ended for span in found.spans.values()], default=0.0)
+    last = at_least if found.run.duration is None else found.run.duration
+    text = f"The run {'was killed after at least' if found.run.duration is None else 'has been under way for'}"
+    listed = f" Under way or next: {shortened(names, _MAX_LISTED)}." if names else ""
+    return {"duration": round(last, 6), "text": f"{text} {format_seconds(last)}.{listed}"}
 
 
-def _ready_at(found: Recorded, name: str) -> float | None:
-    """Return when a node that has not ended had all that it waits for, None if it had not."""
-    if found.nodes[name].status != NOT_ENDED:
-        return None
-    before = found.upstream(name)
-    if any(found.nodes[need].status not in _ENDED_WELL for need in before):
-        return None
-    return max([found.spans[need].ended for need in before if need in found.spans], default=0.0)
-
-
-def _modified(path: Path) -> float:
-    with suppress(OSError):
-        return path.stat().st_mtime
-    return 0.0
+def _has_all(found: Recorded, name: str) -> bool:
+    """Return whether a node has not ended, and all that it waits for has."""
+    before = (found.nodes[need].status for need in found.upstream(name))
+    return found.nodes[name].status == NOT_ENDED and all(status in _ENDED_WELL for status in before)
 
 
 def assign_lanes(intervals: Sequence[tuple[float, float]]) -> list[int]:

@@ -86,7 +86,7 @@ class NodeResult:
         if stream not in (*STREAMS, LOG):
             raise UsageError(f"stream: {stream!r} is none of {', '.join((*STREAMS, LOG))}", "stream")
         with suppress(NotRecorded, FileNotFoundError):
-            if file := find_logs(self._run(), self.id).files.get(stream):
+            if file := find_logs(self._run(), self.id)[0].get(stream):
                 return file.read_text("utf-8", errors="replace")
         return ""
 

@@ -192,14 +192,6 @@ def test_processes_and_threads_have_names(kept: Kept) -> None:
     assert threads == {100_000: "reused", 100_001: "slot 1", 100_002: "slot 2", 200_001: "slot 1"}
 
 
-def test_what_has_not_ended_ends_with_what_is_known_of_the_run(kept: Kept) -> None:
-    trace_of(kept, NODES[:2], "")
-    run = find_run(kept.work, None)
-    kept.log(run.folder, "may_fail", "stdout", "half way\n")
-    found = slices(json.loads(recorded_trace(run, str))["traceEvents"])
-    assert (found["orders"][0]["args"]["status"], found["may_fail"][0]["args"]["status"]) == ("ok", "cut off")
-
-
 def test_an_attempt_without_a_length_is_shown_and_its_output_has_an_arrow(kept: Kept) -> None:
     made = events_of(kept, [ok("orders", (200_000, 200_000, 0), 0.0), ok("fit@lr", (200_000, 200_000, 0), 0.0)])
     assert {name: [(e["tid"], e["dur"]) for e in of] for name, of in slices(made).items()} == {

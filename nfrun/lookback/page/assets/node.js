@@ -19,7 +19,7 @@ function becauseText(node, run) {
 const hashOf = (id) => `#node=${encodeURIComponent(id.toWellFormed())}`;
 // Why a node ran, or why it did not.
 function whyOf(node, run) {
-  return becauseText(node, run) || node.reason || (node.status === "not_ended" ? "it had not begun" : "");
+  return becauseText(node, run) || node.reason || (node.status === "not_ended" ? "it had not ended" : "");
 }
 const nodeLink = (id, text = id) => h("a", { href: hashOf(id) }, bdi(text));
 
