@@ -10,7 +10,7 @@ which files nodes read and wrote, which cannot be found out afterwards.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,7 +174,8 @@ class CachedAttempts:
                 self._observed.wrote[spec.id] = wrote
             if outcome.failure is not None:
                 return self._refused(outcome)
-            if spec.id in self.outdated.again and not self._is_as_before(outcome):
+            before = self.outdated.again.get(spec.id)
+            if before is not None and self._digests(outcome.outputs.values()) != before:
                 self.outdated.replaced(spec.id, start.attempt)
         elif spec.map is not None and self._rows is not None and self._observed.inputs.recheck(spec) is None:
             self._rows.rule_out(spec.id)
@@ -225,33 +226,24 @@ class CachedAttempts:
             if maker in self._given:
                 what = f"a table of '{maker}' was removed, or is out of date, since the run began"
                 return start.outcome(Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})"))
-            if maker not in self._observed.used:
-                self._note_lost(maker, lacking)
+            if (used := self._observed.used.get(maker)) is None:
+                known = self._digests(ref for ref in lacking if ref.id.node == maker)
+                self.outdated.again[maker] = {**self.outdated.again.get(maker, {}), **known}
             else:
-                self._observed.made_again[maker] = self._observed.used[maker]
+                self.outdated.again[maker] = {output.id: reader_digest(output) for output in used.outputs}
+                self._observed.made_again[maker] = used
                 if self._history is not None:
-                    self._history.forget(self._observed.used[maker])
+                    self._history.forget(used)
             self._observed.reasons[maker] = reason
-            self.outdated.again.add(maker)
         return _lacks(start, lacking)
 
-    def _is_as_before(self, outcome: Outcome) -> bool:
-        """Return whether a node that ran again gave the tables that it was to make again. Waits for their digests."""
-        before = self._observed.made_again.get(outcome.node)
-        lost = self.outdated.lost.get(outcome.node, {})
-        if before is None and not (lost and lost.keys() >= outcome.outputs.keys()):
-            return False  # readers of its other outputs may have read something else
-        given = {ref.id: reader_digest(self.store.wait_digest(ref)) for ref in outcome.outputs.values()}
-        known = lost if before is None else {output.id: reader_digest(output) for output in before.outputs}
-        return all(given.get(output) == digest for output, digest in known.items())
-
-    def _note_lost(self, maker: str, lacking: Collection[OutputRef]) -> None:
-        """Note the content of outputs that a node of this run has made, and that are gone."""
-        for ref in lacking:
-            if ref.id.node == maker:
-                with suppress(HandoffError):  # it is released: then nobody knows its digest
-                    digest = reader_digest(self.store.wait_digest(ref))
-                    self.outdated.lost.setdefault(maker, {})[ref.id] = digest
+    def _digests(self, refs: Iterable[OutputRef]) -> dict[OutputId, str]:
+        """Return the reader digests of outputs that this run has made, without those that nobody knows any more."""
+        found = {}
+        for ref in refs:
+            with suppress(HandoffError):  # it is released
+                found[ref.id] = reader_digest(self.store.wait_digest(ref))
+        return found
 
     def _register(self, ref: OutputRef) -> bool:
         """Register an output with the store, where it is. Returns False if it is nowhere."""
@@ -466,54 +458,47 @@ class OutdatedResults:
     """The results that no node may read any more, so that no node reads two versions of a table. Thread-safe.
 
     A node that draws without a seed gives another table when a removed one is made again. Some results may have been
-    made of the old one by then: reused or computed. `again` has the nodes that run again although they have ended.
-    `lost` has the reader digests of outputs that this run has made, and that are gone, by id and node.
+    made of the old one by then: reused or computed. `again` has, for each node that runs again although it has ended,
+    the reader digests of the outputs that are known of its earlier attempt.
     """
 
     def __init__(self, nodes: Mapping[str, NodeSpec]) -> None:
         self._nodes = nodes
-        self.again: set[str] = set()
-        self.lost: dict[str, dict[OutputId, str]] = {}
+        self.again: dict[str, dict[OutputId, str]] = {}
         self._lock = threading.Lock()
-        self._changes = 0  # how many tables have become other ones
-        self._newest: dict[str, int] = {}  # the attempts that made these tables, by node
-        self._after: dict[str, int] = {}  # the last change that concerns a node: that of a table behind which it is
-        self._begun: dict[str, int] = {}  # how many changes there had been when a node started
+        self._newest: dict[str, int] = {}  # the attempts that made tables which have become other ones, by node
+        self._behind: set[str] = set()  # the nodes that depend on these tables
+        self._old: set[str] = set()  # of these, the nodes that have not begun again since then
 
     def begin(self, start: NodeStarted) -> tuple[OutputRef, ...]:
         """Record that an attempt starts, unless inputs of it are outdated. Returns these."""
-        node, before = start.node, self._begun.get(start.node, 0)
-        self._begun[node] = self._changes  # first, so that a change that comes now counts for this attempt
-        if node not in self._after:
-            return ()
+        if start.node not in self._behind:
+            return ()  # if it comes to be behind one now, it has begun with the old table
         with self._lock:
-            outdated = tuple(ref for ref in start.inputs.values() if self._is_outdated(ref))
-            if outdated:
-                self._begun[node] = before
-        return outdated
+            if not (outdated := tuple(filter(self._is_outdated, start.inputs.values()))):
+                self._old.discard(start.node)
+            return outdated
 
     def _is_outdated(self, ref: OutputRef) -> bool:
-        node = ref.id.node
-        return ref.attempt < self._newest.get(node, 0) or self._begun.get(node, 0) < self._after.get(node, 0)
+        return ref.id.node in self._old or ref.attempt < self._newest.get(ref.id.node, 0)
 
     def may_differ(self, node: str) -> bool:
         """Return whether the node depends on a table whose content has changed in this run."""
-        return node in self._after
+        return node in self._behind
 
     def replaced(self, node: str, attempt: int) -> None:
         """Record that this attempt gave a node another table than its readers have had so far."""
         readers: dict[str, list[str]] = {}
         for name, spec in self._nodes.items():
-            for made_by in dict.fromkeys(output.node for item in spec.inputs for output in item.outputs):
-                readers.setdefault(made_by, []).append(name)
+            for item in spec.inputs:
+                for output in item.outputs:
+                    readers.setdefault(output.node, []).append(name)
+        behind, left = {node}, [node]
+        while left:
+            new = set(readers.get(left.pop(), ())) - behind
+            behind |= new
+            left += new
         with self._lock:
-            self._changes += 1
             self._newest[node] = attempt
-            left = [node]
-            seen = {node}
-            while left:
-                for reader in readers.get(left.pop(), ()):
-                    if reader not in seen:
-                        seen.add(reader)
-                        self._after[reader] = self._changes
-                        left.append(reader)
+            self._old |= behind - {node}
+            self._behind |= behind - {node}
