@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import FOLDER, TABLE
-from nfrun.core.values import frozen
+from nfrun.core.values import replace
 from nfrun.history.database import (
     WITH_ANY_KEY_AND_PROFILE,
     WITH_DEFINITION,
@@ -31,14 +31,6 @@ from nfrun.system.kept_files import NotKeepable, content_of
 
 if TYPE_CHECKING:
     from nfrun.tables.places.stored_outputs import StoredOutputs
-
-
-@frozen
-class FoundOutput:
-    """The place of an intact output: at a path of this machine, or at an address in a place that machines share."""
-
-    path: Path | None = None
-    stored: str | None = None
 
 
 class RunHistory:
@@ -68,7 +60,7 @@ class RunHistory:
         self._last: dict[str, RecordedNode | None] = {}  # result of a node
         self._intact: dict[Path, bool] = {}
         self._in_place: dict[str, bool] = {}  # whether there is an intact output at an address
-        self._found: dict[tuple[str, str | None, str], FoundOutput] = {}  # by node, key and output
+        self._found: dict[tuple[str, str | None, str], FinishedOutput] = {}  # by node, key and output
 
     def compared(self, last: RecordedNode) -> RecordedNode:
         """Return the last result of a node with a cache key in a run of this profile, or else `last`, that of all."""
@@ -105,8 +97,8 @@ class RunHistory:
         """Yield the entries of a node in which it wrote files."""
         return self._database.entries(self._pipeline, node, WROTE)
 
-    def find(self, finished: RecordedNode, output: str) -> FoundOutput | None:
-        """Return where an intact output is, from any run with the same node and key; None if there is none.
+    def find(self, finished: RecordedNode, output: str) -> FinishedOutput | None:
+        """Return an intact output from any run with the same node and key, with its `home`; None if there is none.
 
         It has the same content and schema. Each file is verified once. Of one in object storage, only the size is.
         """
@@ -120,18 +112,18 @@ class RunHistory:
                 continue
             path = table_path(other.folder, found)
             if path is not None and self._is_intact(path, found):
-                self._found[wanted] = FoundOutput(path)
-                return self._found[wanted]
-            if found.stored and self._is_in_place(found):
-                self._found[wanted] = FoundOutput(stored=found.stored)
-                return self._found[wanted]
+                found = replace(found, home=path.parent.name)
+            elif not found.stored or not self._is_in_place(found):
+                continue
+            self._found[wanted] = found
+            return found
         return None
 
     def forget(self, finished: RecordedNode) -> None:
         """Count the outputs of a node as gone that are in a place: one turned out to be so when it was read."""
         for output in finished.outputs:
             found = self._found.pop((finished.node, finished.key, output.id), None)
-            if found is not None and found.stored is not None:
+            if found is not None and found.stored:
                 self._in_place[found.stored] = False
 
     def _is_intact(self, path: Path, output: FinishedOutput) -> bool:

@@ -22,7 +22,6 @@ from nfrun.history.cache.cached_attempts import CachedAttempts, OutdatedResults
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
-from nfrun.history.run_history import FoundOutput
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.checksums import bytes_checksum
@@ -46,8 +45,9 @@ class FakeHistory(EntriesOfNodes):
 
     def forget(self, finished: RecordedNode) -> None: ...
 
-    def find(self, finished: RecordedNode, output: str) -> FoundOutput | None:
-        return FoundOutput(self.files[output]) if output in self.files else None
+    def find(self, finished: RecordedNode, output: str) -> FinishedOutput | None:
+        found, path = finished.output(output), self.files.get(output)
+        return None if found is None or path is None else replace(found, file=path.name, home=path.parent.name)
 
 
 class Trial:

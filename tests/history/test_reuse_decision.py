@@ -16,7 +16,6 @@ from nfrun.history.cache.cache_key import CacheKeys, cache_key, dependency_diges
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecider, ReuseDecision
 from nfrun.history.journal import FinishedOutput, RecordedNode
-from nfrun.history.run_history import FoundOutput
 from nfrun.pipeline_file.references import parse_reference
 
 
@@ -64,9 +63,9 @@ class Trial(EntriesOfNodes):
     def of_node(self, name: str) -> list[RecordedNode]:
         return [self.finished[name]] if name in self.finished else []
 
-    def find(self, finished: RecordedNode, output: str) -> FoundOutput | None:
+    def find(self, finished: RecordedNode, output: str) -> FinishedOutput | None:
         self.opened.append(output)
-        return FoundOutput(self.files[output]) if output in self.files else None
+        return finished.output(output) if output in self.files else None
 
     # -- the methods of the files of a run --------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from recorded_lines import rewrite_lines
 from nfrun.history import database
 from nfrun.history.database import Database, Journal
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
-from nfrun.history.run_history import RunHistory
+from nfrun.history.run_history import RunHistory, table_path
 from nfrun.history.work_dir import WorkDir
 from nfrun.system.checksums import bytes_checksum, file_checksum
 
@@ -62,8 +62,9 @@ class Trial:
 
 def found(history: RunHistory, output: str) -> Path | None:
     """Return the file of an output of the node 'a' that the last run with it left, or one with the same content."""
-    place = history.find(next(history.of_node("a")), output)
-    return None if place is None else place.path
+    entry = next(history.of_node("a"))
+    place = history.find(entry, output)
+    return None if place is None else table_path(entry.folder, place)
 
 
 @pytest.fixture

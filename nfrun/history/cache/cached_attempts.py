@@ -47,7 +47,7 @@ from nfrun.history.cache.reuse_decision import (
     made_again_for,
 )
 from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
-from nfrun.history.run_history import FoundOutput, RunHistory, table_path
+from nfrun.history.run_history import RunHistory, table_path
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs, failure_without
 from nfrun.nodes.folders import folder_of
@@ -251,24 +251,19 @@ class CachedAttempts:
         if (source := self._source_of(ref.id.node)) is not None:
             ref = replace(ref, path=str(source), stored=None)
         elif finished is not None and self._history is not None:
-            ref = self._found(ref, finished, self._history)
+            if (found := self._history.find(finished, ref.id)) is None:
+                return False
+            ref = reused_ref(found, table_path(finished.folder, found), ref.attempt)
         if not ref.is_remote and (ref.path is None or not Path(ref.path).exists()):
             return False
         self.store.register_file(ref)
         return True
 
-    def _found(self, ref: OutputRef, finished: RecordedNode, history: RunHistory) -> OutputRef:
-        """Return the reference with where the output of an earlier run is, if it is anywhere."""
-        found = history.find(finished, ref.id) or FoundOutput()
-        return replace(ref, path=None if found.path is None else str(found.path), stored=found.stored)
-
-    def _fetched(self, output: FinishedOutput | None, hit: RecordedNode, attempt: int) -> OutputRef | None:
+    def _fetched(self, output: OutputId, hit: RecordedNode, attempt: int) -> OutputRef | None:
         """Register an output of an earlier run that is read now. Returns its reference, None if it is nowhere."""
-        if output is None or self._history is None:
+        if self._history is None or (found := self._history.find(hit, output)) is None:
             return None
-        ref = self._found(reused_ref(output, None, attempt), hit, self._history)
-        if ref.path is None and ref.stored is None:
-            return None
+        ref = reused_ref(found, table_path(hit.folder, found), attempt)
         self.store.register_file(ref)
         try:
             self.store.file(ref)
@@ -337,7 +332,7 @@ class CachedAttempts:
         if results is None:
             made: dict[str, OutputRef] = {}
             for name in spec.contracts:
-                ref = self._fetched(hit.output(OutputId(spec.id, name)), hit, start.attempt)
+                ref = self._fetched(OutputId(spec.id, name), hit, start.attempt)
                 if ref is None:
                     self._observed.reasons[spec.id] = "a check of its table is to be made, and the table is not kept"
                     return None
@@ -353,8 +348,8 @@ class CachedAttempts:
             read_more = seen is not None and bool(seen.reads or seen.hosts or seen.obstacle)
             results = with_keys(checked.checks, spec, code, referred, read_more=read_more)
             if checked.failure is not None:
-                refused = self._with_homes(hit)
-                self._observed.refused[start.node, start.attempt] = replace(refused, checks=results)
+                refused = replace(hit, outputs=self._with_homes(hit), checks=results)
+                self._observed.refused[start.node, start.attempt] = refused
                 return checked
         hit = replace(hit, checks=results)
         absent = tuple(output for output in spec.output_ids if output in hit.absent)
@@ -393,42 +388,33 @@ class CachedAttempts:
 
         No file is opened here, but when a node reads it or the run shows it. Then `OutputRef.path` says where it is.
         """
-        found = [self._with_home(finished, output) for output in finished.outputs]
-        refs: dict[str, OutputRef] = {}
+        found = self._with_homes(finished)
         counts = None if finished.map is None else MapCounts(finished.map.rows, finished.map.rows)
-        if counts is not None or any(
-            output is not own for (output, _), own in zip(found, finished.outputs, strict=True)
-        ):
-            finished = replace(finished, outputs=tuple(output for output, _ in found), map=counts)
+        if counts is not None or found != finished.outputs:
+            finished = replace(finished, outputs=found, map=counts)
         self._observed.used[start.node] = finished
         source = self._source_of(start.node)
-        for output, file in found:
-            path = source or file or (table_path(finished.folder, output) if output.shown else None)
+        refs: dict[str, OutputRef] = {}
+        for output in found:
+            path = source or (table_path(finished.folder, output) if output.shown else None)
             refs[output.id] = reused_ref(output, path, start.attempt)
         return Outcome(start.node, start.attempt, outputs=refs, reused=True, map=counts)
 
-    def _with_homes(self, finished: RecordedNode) -> RecordedNode:
-        """Return an entry of an earlier run whose outputs say which run has their files."""
-        return replace(finished, outputs=tuple([self._with_home(finished, output)[0] for output in finished.outputs]))
+    def _with_homes(self, finished: RecordedNode) -> tuple[FinishedOutput, ...]:
+        """Return the outputs of an entry with the runs that have their files: of shown ones, where they still are."""
+        found = []
+        for output in finished.outputs:
+            shown = output.id in self._shown
+            at = (self._history.find(finished, output.id) if shown and self._history else None) or output
+            home = at.home or (finished.folder.name if at.file and finished.folder is not None else "")
+            is_same = (home, shown) == (at.home, at.shown)  # as in most runs: to make another one takes long
+            found.append(at if is_same else replace(at, home=home, shown=shown))
+        return tuple(found)
 
     def _source_of(self, node: str) -> Path | None:
         """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
         spec = self._nodes[node]
         return kind_of(spec).outside.source_path(spec, folder_of(spec, self._base))
-
-    def _with_home(self, finished: RecordedNode, output: FinishedOutput) -> tuple[FinishedOutput, Path | None]:
-        """Return the output with where it is: for a shown one, where it still is, and its file on this machine."""
-        found = self._history.find(finished, output.id) if self._history and output.id in self._shown else None
-        path, stored = (found.path, found.stored or "") if found else (None, output.stored)
-        file, shown = output.file, output.id in self._shown
-        home = output.home or (finished.folder.name if file and finished.folder is not None else "")
-        if path is not None:
-            file, home = path.name, path.parent.name
-        elif stored:
-            file, home = None, ""
-        if (file, home, shown, stored) == (output.file, output.home, output.shown, output.stored):
-            return output, path  # as in most runs; to make another one takes as long as all the rest
-        return replace(output, file=file, home=home, shown=shown, stored=stored), path
 
 
 def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
