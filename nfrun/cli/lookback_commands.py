@@ -358,7 +358,7 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 
     work, pipeline = find_work(options.pipeline, options.work)
     runs = find_two_runs(work, pipeline, options.before, options.after)
-    tables = [RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run)) for run in runs]
+    tables = [RunTables(run, partial(bound_pipeline, options.pipeline, work, run)) for run in runs]
     found = diff_runs(*(run.journal for run in tables))
 
     def rows(output: OutputDiff) -> RowDiff | str | None:
@@ -423,7 +423,7 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
             f"{options.format} is no text for a terminal: redirect it, or write a file with -o", "--format"
         )
     work, run = _found(options)
-    tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run), with_refused=True)
+    tables = RunTables(run, partial(bound_pipeline, options.pipeline, work, run), with_refused=True)
     output = tables.output_id(options.output)
     is_file = tables.type_of(output) != TABLE
     if failed := tables.failed_checks(output):
@@ -495,7 +495,7 @@ def shell(options: ShellOptions, messages: Messages) -> int:
 
     if count := arrow_threads(threads):
         pyarrow.set_cpu_count(count)
-    inputs = RunTables(work, run, lambda: pipeline).inputs_of(node)
+    inputs = RunTables(run, lambda: pipeline).inputs_of(node)
     gc.enable()
     with (
         FolderModules(Path(pipeline.folder), {node.folder} - {""}) as modules,

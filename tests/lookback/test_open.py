@@ -19,12 +19,6 @@ import pytest
 from conftest import Here
 from project import BROKEN, SOURCE, Project, new_project
 
-from nfrun.core.pipeline import WORK_DIR
-from nfrun.history import database_file
-from nfrun.history.work_dir import WorkDir
-from nfrun.lookback.reopen.opened_tables import RunTables
-from nfrun.lookback.run_reference import list_runs
-
 PATH = "--format path prints the name of a file and no rows"
 CSV = '"n","name"\n0,"n0"\n2,"n1"\n4,"n2"\n'
 
@@ -152,25 +146,6 @@ def test_a_reused_table_is_found_in_the_run_that_made_it(tmp_path: Path, here: H
     assert opened(project, "double", "--format", "path") == f"{project.table(1, 'double')}\n"
 
 
-def test_removed_tables_are_found_in_other_runs_and_the_database_is_opened_once(
-    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = new_project(tmp_path, here)
-    project.run()
-    project.run("--fresh")
-    names = ("numbers", "double", "parts.low")
-    for name in names:
-        project.table(2, name).unlink()
-    opened: list[str] = []
-    connect = database_file.connect
-    work = WorkDir(tmp_path / WORK_DIR)
-    tables = RunTables(work, next(list_runs(work)))
-    expected = [project.table(1, name) for name in names]
-    monkeypatch.setattr(database_file, "connect", lambda uri: opened.append(uri) or connect(uri))
-    assert [tables.path(tables.output_id(name)) for name in names] == expected
-    assert len(opened) == 1
-
-
 def test_a_removed_table_is_named_with_the_command_that_makes_it_again(tmp_path: Path, here: Here) -> None:
     project = new_project(tmp_path, here)
     project.run("--fresh")
@@ -218,7 +193,7 @@ def test_a_damaged_table_is_an_error_in_any_format(tmp_path: Path, here: Here) -
         for format in ("text", "csv", "path"):
             done = project.look("open", "double", "--format", format)
             assert (done.returncode, done.stdout) == (74, "")
-            again = "to make the table again: nfrun run trial.yaml --keep --force double"
+            again = "to make it again: nfrun run trial.yaml --keep --force double"
             assert done.stderr == f"nfrun: {file} is damaged and is not used; {again}\n"
 
 

@@ -91,7 +91,7 @@ def test_the_first_files_of_a_folder_are_named(tmp_path: Path) -> None:
 def test_a_damaged_file_is_not_shown(tmp_path: Path) -> None:
     found = shown(tmp_path, ".txt", b"all is well", damage=True)
     assert (found["kept"], "media" in found) == (False, False)
-    assert found["gone"].startswith("its file is damaged and is not shown; to make it again: nfrun run")
+    assert " is damaged and is not used; to make it again: nfrun run" in found["gone"]
 
 
 def test_a_large_file_is_not_checked_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,4 +103,5 @@ def test_a_large_file_is_not_checked_and_says_so(tmp_path: Path, monkeypatch: py
 def test_what_is_gone_says_so(tmp_path: Path) -> None:
     found = shown(tmp_path, ".txt", None)
     assert found["kept"] is False
-    assert found["gone"].startswith("its file is no longer there; to make it again: nfrun run")
+    assert found["gone"].startswith("the file of ")
+    assert " in run 1 was removed; to make it again: nfrun run" in found["gone"]

@@ -101,7 +101,7 @@ def test_a_removed_table_still_has_schema_and_rows(failed_run: Path) -> None:
     finally:
         moved.rename(file)
     assert (kept["kept"], kept["rows"], "first_rows" in kept) == (False, 2, False)
-    assert kept["gone"].startswith("its table is no longer there; to make it again: nfrun run")
+    assert kept["gone"].startswith("the table of 'kept' in run 1 was removed; to make it again: nfrun run")
 
 
 def test_a_table_of_which_a_byte_has_changed_is_not_shown(failed_run: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_table_of_which_a_byte_has_changed_is_not_shown(failed_run: Path, tmp_
     file.write_bytes(content[:place] + b"\x4d" + content[place + 1 :])
     (numbers,) = by_id(data(copied))["numbers"]["outputs"]
     assert (numbers["kept"], "first_rows" in numbers) == (False, False)
-    assert numbers["gone"].startswith("its table is damaged and is not shown")
+    assert numbers["gone"].startswith(f"{file} is damaged and is not used; to make it again: nfrun run")
 
 
 def test_the_journal_of_a_killed_run(tmp_path: Path) -> None:

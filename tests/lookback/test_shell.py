@@ -85,7 +85,6 @@ def test_the_parameters_are_those_of_the_run(tmp_path: Path, here: Here) -> None
     assert said(project, "numbers", "print(count)") == ["3"]
     assert said(project, "numbers", "print(count)", "--run", "1") == ["5"]
     assert said(project, "numbers", "print(count)", "--run", "1", "-p", "count=9") == ["9"]
-    assert said(project, "double", "print(table.num_rows)", "--run", "1") == ["5"]
 
 
 def test_the_environment_of_the_file_is_set_and_draws_are_those_of_a_run(kept: Project) -> None:
@@ -175,7 +174,6 @@ def test_tables_that_were_removed_are_named_with_the_command_that_makes_them_aga
     assert done.stderr == f"nfrun: the table of 'numbers' in run 1 was removed; to make it again: {again}\n"
     project.run("-p", "count=5", "--force", "numbers")
     assert said(project, "double", "print(table.num_rows)") == ["5"]
-    assert said(project, "double", "print(table.num_rows)", "--run", "1") == ["5"]
 
 
 def test_a_damaged_table_is_an_error(tmp_path: Path, here: Here) -> None:
@@ -184,7 +182,7 @@ def test_a_damaged_table_is_an_error(tmp_path: Path, here: Here) -> None:
     file = project.damage(1, "numbers")
     done = project.nfrun("shell", "double", stdin="print(table)")
     assert (done.returncode, done.stdout) == (74, "")
-    again = "to make the table again: nfrun run trial.yaml --keep --force numbers"
+    again = "to make it again: nfrun run trial.yaml --keep --force numbers"
     assert done.stderr == f"nfrun: {file} is damaged and is not used; {again}\n"
 
 

@@ -208,12 +208,11 @@ def test_looking_back_says_what_is_gone(trial: Trial) -> None:
     trial.stored()
     trial.place.remove_all()
     numbers = next(address for address in trial.addresses if address.endswith(".arrow")).removeprefix("file://")
-    assert f"its table is not at {numbers} any more; to make it again: nfrun run p.yaml" in trial.here(
-        trial.path, "show", "numbers"
-    ).stdout.replace("\n", " ")
+    told = f"the table of 'numbers' in run 1 is not at {numbers} any more; to make it again: nfrun run p.yaml"
+    assert told in trial.here(trial.path, "show", "numbers").stdout.replace("\n", " ")
     done = trial.here(trial.path, "open", "numbers")
     assert done.returncode == 2
-    assert done.stderr.startswith("nfrun: the table of 'numbers' in run 1 was removed; to make it again: nfrun run")
+    assert done.stderr.startswith(f"nfrun: {told}")
 
 
 def test_clean_keeps_what_may_be_reused_and_removes_what_no_run_names(trial: Trial) -> None:

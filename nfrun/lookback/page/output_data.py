@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
-from nfrun.core.pipeline import TABLE, form_of
+from nfrun.core.pipeline import TABLE
 from nfrun.history.journal import FinishedOutput, RecordedNode
-from nfrun.history.run_history import is_intact
-from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.log_files import LogFiles, last_lines, last_logs
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded
-from nfrun.lookback.reopen.first_rows import find_output, open_table
+from nfrun.lookback.reopen.first_rows import find_output, intact_output, open_table
 from nfrun.lookback.run_reference import ListedRun
 from nfrun.reports.format_units import format_size
 from nfrun.system.logs.node_logs import logs_in
@@ -147,13 +145,10 @@ class OutputContents:
 
         Raises HandoffError if it is damaged, NotRecorded if it is gone, and OSError.
         """
-        path = find_output(self._run, output)
         if not output.checksum or output.size > min(_LARGEST_CHECKED, self._unchecked):
             return False
         self._unchecked -= output.size
-        if not is_intact(path, output):
-            again = command_for_tables(self._run, [output.id.node])
-            raise HandoffError(f"its {form_of(output.type)} is damaged and is not shown; to make it again: {again}")
+        intact_output(self._run, output)
         return True
 
 

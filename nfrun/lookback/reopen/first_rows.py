@@ -59,32 +59,34 @@ def open_table(run: ListedRun, output: FinishedOutput) -> Any:
 
 
 def find_output(run: ListedRun, output: FinishedOutput) -> Path:
-    """Return the path of an output. Raises NotRecorded if there is no file."""
+    """Return the path of an output. Raises NotRecorded if there is no file, HandoffError if a place cannot be reached.
+
+    What is fetched from a place that machines share is intact, and stays until the process ends.
+    """
+    what = f"the {form_of(output.type)} of '{output.id}' in run {run.number}"
     if output.stored:
-        path = fetched(output)
-        if path is None:
-            again = command_for_tables(run, [output.id.node])
-            what = f"its {form_of(output.type)} is not at {path_of(output.stored) or output.stored} any more"
-            raise NotRecorded(f"{what}; to make it again: {again}")
-        return path
-    if output.file is None:
+        path, gone = _fetched(output), f"is not at {path_of(output.stored) or output.stored} any more"
+    elif output.file is None:
         show = f"'nfrun open {output.id} --run {run.number}'"
         raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")
-    path = table_path(run.folder, output)
-    is_there = (
-        path is not None and not path.is_symlink() and (path.is_dir() if output.type == FOLDER else path.is_file())
-    )
-    if path is None or not is_there:
-        again = command_for_tables(run, [output.id.node])
-        raise NotRecorded(f"its {form_of(output.type)} is no longer there; to make it again: {again}")
+    else:
+        path, gone = table_path(run.folder, output), "was removed"
+    if path is None or path.is_symlink() or not (path.is_dir() if output.type == FOLDER else path.is_file()):
+        raise NotRecorded(f"{what} {gone}; to make it again: {command_for_tables(run, [output.id.node])}")
     return path
 
 
-def fetched(output: FinishedOutput) -> Path | None:
-    """Return a path with what is at the address of an output, None if nothing intact is there.
+def intact_output(run: ListedRun, output: FinishedOutput) -> Path:
+    """Return the path of an output as `find_output` does. Raises HandoffError if its content has changed."""
+    path = find_output(run, output)
+    if not output.stored and not is_intact(path, output):
+        again = command_for_tables(run, [output.id.node])
+        raise HandoffError(f"{path} is damaged and is not used; to make it again: {again}")
+    return path
 
-    It stays until the process ends. Raises HandoffError if the place cannot be reached.
-    """
+
+def _fetched(output: FinishedOutput) -> Path | None:
+    """Return a path with what is at the address of an output, None if nothing intact is there."""
     try:
         path = _stored().get(output.stored)
         return path if is_intact(path, output) else None

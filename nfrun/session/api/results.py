@@ -249,7 +249,7 @@ class Result(Mapping[str, Any]):
     def _tables(self) -> Any:
         from nfrun.lookback.reopen.opened_tables import RunTables
 
-        return RunTables(self._run.work, self._listed, lambda: self._run.pipeline)
+        return RunTables(self._listed, lambda: self._run.pipeline)
 
     # -- forms -----------------------------------------------------------------------------------------------------
 
