@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from nfrun.history.journal import FinishedOutput, RecordedNode
     from nfrun.history.work_dir import WorkDir
     from nfrun.lookback.layout import Look
-    from nfrun.lookback.run_diff import OutputDiff, RowDiff
     from nfrun.lookback.run_reference import ListedRun
     from nfrun.system.logs.redaction import Redactor
     from nfrun.system.std_streams import Messages
@@ -352,28 +351,29 @@ def diff(options: DiffOptions, messages: Messages) -> int:
     """Print what differs between two runs. With `exit_code`, returns 1 if something does."""
     from nfrun.lookback.reopen.current_pipeline import bound_pipeline
     from nfrun.lookback.reopen.opened_tables import RunTables
-    from nfrun.lookback.run_diff import diff_document, diff_lines, diff_runs, find_two_runs
+    from nfrun.lookback.run_diff import Document, diff_lines, diff_runs, find_two_runs
     from nfrun.lookback.run_reference import find_work
     from nfrun.system.logs.redaction import redact_value
 
     work, pipeline = find_work(options.pipeline, options.work)
     runs = find_two_runs(work, pipeline, options.before, options.after)
     tables = [RunTables(run, partial(bound_pipeline, options.pipeline, work, run)) for run in runs]
-    found = diff_runs(*(run.journal for run in tables))
 
-    def rows(output: OutputDiff) -> RowDiff | str | None:
+    def rows(before: FinishedOutput | None, after: FinishedOutput | None) -> Document | None:
         if not options.data:
             return None
         from nfrun.lookback.reopen.row_diff import compare_output
 
-        return compare_output(output, tables, options.key)
+        return compare_output(before, after, tables, options.key)
 
+    found = diff_runs(runs, [run.journal for run in tables], rows)
     redact = _redactor(*runs)
     if options.json:
-        print_json(redact_value(diff_document(found, runs, rows), redact))
+        print_json(redact_value(found, redact))
     else:
-        _print(map(redact, diff_lines(found, runs, rows, look(options.color), all=options.all)))
-    return EXIT_FAILED if options.exit_code and not found.is_equal else EXIT_OK
+        by = options.key or "row"
+        _print(map(redact, diff_lines(found, runs, look(options.color), by=by, all=options.all)))
+    return EXIT_FAILED if options.exit_code and not found["equal"] else EXIT_OK
 
 
 def report(options: ReportOptions, messages: Messages) -> int:

@@ -1,6 +1,6 @@
 """Compares two runs by their journals: parameters, versions, and of every node why it ran, its outputs and its time.
 
-It formats what differs as lines for people, and as a JSON document.
+The difference is a JSON document. Lines for people are made of it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nfrun.core.errors import NotRecorded
-from nfrun.core.pipeline import TABLE, OutputId
+from nfrun.core.pipeline import TABLE, form_of
 from nfrun.core.text import ellipsize, escape_controls, shortened
-from nfrun.core.values import field, frozen
 from nfrun.history.cache.change_text import entry_changes
 from nfrun.history.journal import RUNS_LAST, FinishedOutput, JournalContents, RecordedNode, reader_digest
 from nfrun.history.work_dir import WorkDir
@@ -20,111 +19,20 @@ from nfrun.lookback.layout import Look
 from nfrun.lookback.recorded_run import why
 from nfrun.lookback.run_reference import LAST, ListedRun, find_run, run_before
 from nfrun.lookback.run_view import run_json
-from nfrun.reports.format_units import format_calls, format_count, format_outputs, format_seconds
+from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.table_preview import cell_text
 from nfrun.system.checksums import shown_name
 
 Runs = tuple[ListedRun, ListedRun]  # the earlier and the later one
 NOT_ENDED = "not ended"
 Pair = tuple[str, str]  # of the earlier and the later run; "" where there is nothing
+Document = Mapping[str, Any]
 
-
-@frozen
-class OutputDiff:
-    """An output that differs between two runs. `before` or `after` is None where that run has no such output.
-
-    `columns` describes the difference of the schemas, one line for each column.
-    """
-
-    id: OutputId
-    before: FinishedOutput | None
-    after: FinishedOutput | None
-    columns: tuple[str, ...]
-
-
-@frozen
-class ChangedRow:
-    """A row that differs.
-
-    `label` is its key, or its position from 0. `before` and `after` have the values of the columns that differ. A row
-    that only one of the tables has has all its values there, and None for the other table.
-    """
-
-    label: object
-    before: Mapping[str, object] | None
-    after: Mapping[str, object] | None
-
-
-@frozen
-class RowDiff:
-    """The difference between the rows of two tables.
-
-    `by` is the key column, or "row". `changed`, `added` and `removed` are numbers of rows, and `rows` are the first of
-    each. Only columns that both tables have are compared.
-    """
-
-    by: str
-    changed: int
-    added: int
-    removed: int
-    rows: tuple[ChangedRow, ...]
-
-
-@frozen
-class NodeDiff:
-    """A node that differs between two runs. `before` or `after` is None where that run does not have the node.
-
-    If the node `runs_last`, it is in the file although a run does not have it: `on_failure` nodes run after failures.
-
-    `changes` says in words what changed of its code, inputs, values, packages and files, "" if nothing is known to have
-    changed; of a node that did not finish, why it ran or did not run. `status` and `error` are those of both runs. The
-    status in a run that does not have the node is "", or `not ended` if the run was killed. `outputs` are those that
-    differ, and `files` the names of files that it wrote with another content.
-    """
-
-    node: str
-    before: RecordedNode | None
-    after: RecordedNode | None
-    changes: str
-    status: Pair
-    error: Pair
-    outputs: tuple[OutputDiff, ...]
-    files: tuple[str, ...]
-
-    @property
-    def runs_last(self) -> bool:
-        """Whether it is a node of `on_failure` or `finally`."""
-        return any(end is not None and end.reason == RUNS_LAST for end in (self.before, self.after))
-
-
-@frozen
-class Timing:
-    """The seconds that a node took in both runs. It ran in both: it was not reused."""
-
-    node: str
-    before: float
-    after: float
-
-
-@frozen
-class RunDiff:
-    """The difference between two runs. `nodes` are those that differ, and `same` is how many do not.
-
-    `params` and `versions` have the values that differ, by name.
-    """
-
-    before: JournalContents
-    after: JournalContents
-    params: Mapping[str, Pair]
-    versions: Mapping[str, Pair]
-    nodes: tuple[NodeDiff, ...]
-    same: int
-    timings: tuple[Timing, ...] = field(default=())
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether nothing differs but times."""
-        return not self.nodes and not self.params and not self.versions and self.before.ended == self.after.ended
+# Returns how the rows of an output differ, given as it is in both runs, None where a run does not have it. The result
+# has the numbers of rows that `changed`, are `new` and are `gone`, and the first of each as `rows`: `row` is the key or
+# the position from 0, `before` and `after` are the values that differ, or all values of a row that only one run has. Or
+# it has an `error`, which says why they are not compared. None is nothing to show.
+Rows = Callable[[FinishedOutput | None, FinishedOutput | None], Document | None]
 
 
 def find_two_runs(work: WorkDir, pipeline: str | None, before: str | None, after: str | None) -> Runs:
@@ -143,22 +51,41 @@ def find_two_runs(work: WorkDir, pipeline: str | None, before: str | None, after
     return first, second
 
 
-def diff_runs(before: JournalContents, after: JournalContents) -> RunDiff:
-    """Compare two runs. Nodes are in the order of the later journal; those that are gone come last."""
+def diff_runs(
+    runs: Runs, journals: Sequence[JournalContents], rows: Rows = lambda before, after: None
+) -> dict[str, Any]:
+    """Return the difference between two runs as a JSON document, from their journals.
+
+    `params` and `versions` have the values that differ, `nodes` those that differ, in the order of the later journal
+    with those that are gone last, and `same` is the number of the others. `seconds` are those of the nodes that ran in
+    both. Runs whose times alone differ are `equal`.
+    """
+    before, after = journals
     first, second = before.ends, after.ends
     names = list(dict.fromkeys([*second, *first]))
     absent = _absent(before), _absent(after)
-    found = [
-        diff for name in names if (diff := _node_diff(name, first.get(name), second.get(name), absent)) is not None
+    nodes = [
+        node for name in names if (node := _node(name, first.get(name), second.get(name), absent, rows)) is not None
     ]
-    started = [run.started for run in (before, after) if run.started is not None and run.started.at]
+    started = [run.started for run in journals if run.started is not None and run.started.at]
     params, versions = (
         _changed_values(*(getattr(run, what) for run in started)) if len(started) == 2 else {}  # else one is older
         for what in ("params", "versions")
     )
-    timings = [Timing(name, first[name].duration, end.duration) for name, end in second.items() if name in first]
-    ran = [timing for timing in timings if first[timing.node].status == second[timing.node].status == "ok"]
-    return RunDiff(before, after, params, versions, tuple(found), len(names) - len(found), tuple(ran))
+    return {
+        "before": run_json(runs[0]),
+        "after": run_json(runs[1]),
+        "equal": not nodes and not params and not versions and before.ended == after.ended,
+        "params": params,
+        "versions": versions,
+        "nodes": nodes,
+        "same": len(names) - len(nodes),
+        "seconds": {
+            name: [first[name].duration, end.duration]
+            for name, end in second.items()
+            if name in first and first[name].status == end.status == "ok"
+        },
+    }
 
 
 def schema_changes(before: str, after: str) -> tuple[str, ...]:
@@ -188,36 +115,62 @@ def _absent(run: JournalContents) -> str:
     return "" if has_all else NOT_ENDED
 
 
-def _node_diff(name: str, before: RecordedNode | None, after: RecordedNode | None, absent: Pair) -> NodeDiff | None:
-    """Return the difference of a node, None if there is none. `absent` is the status of a node without a line."""
+def _node(
+    name: str, before: RecordedNode | None, after: RecordedNode | None, absent: Pair, rows: Rows
+) -> dict[str, Any] | None:
+    """Return the difference of a node, None if there is none. `absent` is the status of a node without a line.
+
+    `because` says in words what changed of its code, inputs, values, packages and files, "" if nothing is known to have
+    changed; of a node that did not finish, why it ran or did not run. `files` are those that it wrote with another
+    content.
+    """
     status = before.status if before else absent[0], after.status if after else absent[1]
     error = _error(before), _error(after)
-    changes, outputs, files = "", [], []
+    because, outputs, files = "", [], []
     if before and after and before.is_finished and after.is_finished:
         both_last = before.reason == after.reason == RUNS_LAST  # they run each time and have no key
         if not both_last and (before.key is None or before.key != after.key or before.reads != after.reads):
-            changes = entry_changes(before, after)
-        outputs = [*_output_diffs(before, after)]
+            because = entry_changes(before, after)
+        outputs = [*_outputs(before, after, rows)]
         names = dict.fromkeys([*before.wrote, *after.wrote])
         files = [shown_name(file) for file in names if before.wrote.get(file) != after.wrote.get(file)]
     elif after and not after.is_finished:  # it may have ended alike in both runs
-        changes = "" if before and (before.status, why(before)) == (after.status, why(after)) else why(after)
+        because = "" if before and (before.status, why(before)) == (after.status, why(after)) else why(after)
     ended = [text.replace("reused", "ok") for text in status]  # a reused node has ended as well as one that ran
-    if not (changes or outputs or files or ended[0] != ended[1] or error[0] != error[1]):
+    if not (because or outputs or files or ended[0] != ended[1] or error[0] != error[1]):
         return None
-    return NodeDiff(name, before, after, changes, status, error, tuple(outputs), tuple(files))
+    end = after or before
+    return {
+        "node": name,
+        **({"of": end.of, "matrix": dict(end.cell)} if end and end.of else {}),
+        "change": _change(status),
+        "status": list(status),
+        "error": list(error),
+        "because": because,
+        "outputs": outputs,
+        "files": files,
+    }
 
 
-def _output_diffs(before: RecordedNode, after: RecordedNode) -> Iterable[OutputDiff]:
-    for id in dict.fromkeys(output.id for output in (*after.outputs, *before.outputs)):
+def _change(status: Pair) -> str:
+    """Return in a word how a node differs."""
+    if "" in status:
+        return "gone" if status[0] else "new"
+    return "failed" if status[1] == "failed" and status[0] != "failed" else "changed"
+
+
+def _outputs(before: RecordedNode, after: RecordedNode, rows: Rows) -> Iterator[dict[str, Any]]:
+    for id, output in {output.id: output for output in (*after.outputs, *before.outputs)}.items():
         old, new = before.output(id), after.output(id)
-        if old is None or new is None:
-            yield OutputDiff(id, old, new, ())
-        elif reader_digest(old) != reader_digest(new):
-            columns = schema_changes(old.schema, new.schema)
-            if not columns and old.digest == new.digest:
-                columns = ("the metadata of the schema",)
-            yield OutputDiff(id, old, new, columns)
+        if old is not None and new is not None and reader_digest(old) == reader_digest(new):
+            continue
+        data = rows(old, new)
+        yield {
+            "id": id,
+            **({"type": output.type} if output.type != TABLE else {}),
+            **{what: [getattr(side, what, None) for side in (old, new)] for what in ("rows", "schema", "digest")},
+            **({"data": data} if data is not None else {}),
+        }
 
 
 def _error(end: RecordedNode | None) -> str:
@@ -234,9 +187,6 @@ def _value_text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-# Returns the rows of an output that differ, or a text why they are not compared; None if there is nothing to show.
-Rows = Callable[[OutputDiff], RowDiff | str | None]
-
 _MAX_NODES, _MAX_TIMES = 50, 10
 _MAX_COLUMNS, _MAX_CELLS = 8, 6  # of a schema, and of a row
 _MAX_FILES = 4
@@ -245,15 +195,15 @@ _NO_ROW = "no row differs in the columns that both have"
 _SECONDS = 0.001  # a smaller difference of times is not shown
 
 
-def diff_lines(diff: RunDiff, runs: Runs, rows: Rows, look: Look, *, all: bool) -> Iterator[str]:
-    """Yield the lines that show the difference between two runs.
+def diff_lines(diff: Document, runs: Runs, look: Look, *, by: str = "row", all: bool) -> Iterator[str]:
+    """Yield the lines that show the difference between two runs. Rows are called by the column `by`.
 
     The cells of a matrix that differ alike have one line. With `all`, all nodes have lines, however many.
     """
     wall = [run.duration for run in runs]
-    if diff.is_equal:
+    if diff["equal"]:
         took = "" if None in wall else f"; {' -> '.join(format_seconds(second or 0.0) for second in wall)}"
-        nodes = format_count(diff.same, "node")
+        nodes = format_count(diff["same"], "node")
         yield f"run {runs[1].number} equals run {runs[0].number}: {nodes}, the same code, inputs and outputs{took}"
         return
     yield look.paint(
@@ -262,141 +212,104 @@ def diff_lines(diff: RunDiff, runs: Runs, rows: Rows, look: Look, *, all: bool) 
     profiles = runs[0].header.profile, runs[1].header.profile
     if profiles[0] != profiles[1]:
         yield f"profile: {_arrow(profiles)}"
-    for name, pair in diff.params.items():
+    for name, pair in diff["params"].items():
         yield f"parameter {escape_controls(name)}: {_arrow(pair)}"
-    for name, pair in diff.versions.items():
+    for name, pair in diff["versions"].items():
         yield f"version of {escape_controls(name)}: {_arrow(pair)}"
     yield ""
-    groups = [[node] for node in diff.nodes] if all else _alike(diff.nodes)
+    groups = [[node] for node in diff["nodes"]] if all else _alike(diff["nodes"])
     shown = groups if all else groups[:_MAX_NODES]
-    width = max((len(change_of(alike[0])) for alike in shown), default=0)
+    width = max((len(alike[0]["change"]) for alike in shown), default=0)
     for alike in shown:
-        yield from _node_lines(alike, width, rows, look)
+        yield from _node_lines(alike, width, by, look)
     if left := sum(map(len, groups[len(shown) :])):
         yield look.paint(f"… and {format_count(left, 'more node')}{_ALL}", "dim")
-    if diff.same:
-        yield look.paint(f"{format_count(diff.same, 'node')} {'is' if diff.same == 1 else 'are'} the same", "dim")
-    yield from _time_lines(diff.timings, runs, wall, look)
+    if same := diff["same"]:
+        yield look.paint(f"{format_count(same, 'node')} {'is' if same == 1 else 'are'} the same", "dim")
+    yield from _time_lines(diff["seconds"], runs, wall, look)
 
 
-def diff_document(diff: RunDiff, runs: Runs, rows: Rows) -> dict[str, Any]:
-    """Return the difference between two runs as JSON values."""
-    before, after = map(run_json, runs)
-    return {
-        "before": before,
-        "after": after,
-        "equal": diff.is_equal,
-        "params": {name: [*pair] for name, pair in diff.params.items()},
-        "versions": {name: [*pair] for name, pair in diff.versions.items()},
-        "nodes": [_node_document(node, rows) for node in diff.nodes],
-        "same": diff.same,
-        "seconds": {timing.node: [timing.before, timing.after] for timing in diff.timings},
-    }
-
-
-def change_of(node: NodeDiff) -> str:
-    """Return in a word how a node differs."""
-    if "" in node.status and not node.runs_last:
-        return "gone" if node.status[0] else "new"
-    return "failed" if node.status[1] == "failed" and node.status[0] != "failed" else "changed"
-
-
-# ------------------------------------------------------------------ lines
-
-
-def _arrow(pair: Pair) -> str:
+def _arrow(pair: Sequence[str]) -> str:
     return " -> ".join(ellipsize(text, 80) or "nothing" for text in pair)
 
 
-def _alike(nodes: Sequence[NodeDiff]) -> list[list[NodeDiff]]:
+def _alike(nodes: Sequence[Document]) -> list[list[Document]]:
     """Group the cells of a matrix whose lines are the same. Each other node is a group of its own."""
-    groups: dict[tuple[str, str, str], list[NodeDiff]] = {}
+    groups: dict[tuple[str, ...], list[Document]] = {}
     for node in nodes:
-        end = node.after or node.before
-        of = end.of if end else ""
-        key = (of, change_of(node), "; ".join(facts_of(node))) if of else (node.node, "", "")
+        key = (node["of"], node["change"], *facts_of(node)) if "of" in node else (node["node"],)
         groups.setdefault(key, []).append(node)
     return list(groups.values())
 
 
-def _node_lines(nodes: Sequence[NodeDiff], width: int, rows: Rows, look: Look) -> Iterator[str]:
+def _node_lines(nodes: Sequence[Document], width: int, by: str, look: Look) -> Iterator[str]:
     """Yield the lines of a node, or of cells that differ alike: with the outputs of the first one."""
     node, *others = nodes
-    end = node.after or node.before
-    name = f"{end.of} ({len(nodes):,} cells)" if others and end else node.node
-    word, facts = change_of(node), "; ".join(facts_of(node))
+    name = f"{node['of']} ({len(nodes):,} cells)" if others else node["node"]
+    word, facts = node["change"], "; ".join(facts_of(node))
     yield f"{look.paint(word.ljust(width), word)}  {escape_controls(f'{name}: {facts}')}"
     indent = " " * (width + 4)
-    for output in node.outputs:
-        head = f"{escape_controls(output.id)}: " if output.id != name else ""
-        yield f"{indent}{head}{output_text(output)}"
-        for column in [*output.columns[:_MAX_COLUMNS], *_more(output.columns, _MAX_COLUMNS, "column")]:
+    for output in node["outputs"]:
+        head = f"{escape_controls(output['id'])}: " if output["id"] != name else ""
+        what, *columns = output_texts(output)
+        yield f"{indent}{head}{what}"
+        for column in [*columns[:_MAX_COLUMNS], *_more(columns, _MAX_COLUMNS, "column")]:
             yield f"{indent}  {ellipsize(column, 200)}"
-        for line in _row_lines(rows(output)):
+        for line in _row_lines(output["data"], by) if "data" in output else ():
             yield f"{indent}  {line}"
-    if others and node.outputs:
+    if others and node["outputs"]:
         yield look.paint(f"{indent}… and {format_count(len(others), 'more cell')}{_ALL}", "dim")
 
 
-def facts_of(node: NodeDiff) -> Iterator[str]:
+def facts_of(node: Document) -> Iterator[str]:
     """Yield what differs of a node itself."""
-    before, after = (
-        f"{status} (tolerated)" if end and end.tolerated and status == "failed" else status
-        for status, end in zip(node.status, (node.before, node.after), strict=True)
-    )
-    if "" in node.status:
-        only = f"only the {'earlier' if before else 'later'} run has run it: " if node.runs_last else ""
-        yield only + before + after
-    elif before != after and {*node.status} != {"ok", "reused"}:
+    before, after = node["status"]
+    if "" in (before, after):
+        yield before + after
+    elif before != after and {before, after} != {"ok", "reused"}:
         yield f"{before} -> {after}"
-    if node.error[1] and node.error[0] != node.error[1]:
-        yield ellipsize(node.error[1], 200)
-    if node.changes:
-        yield node.changes
-    elif node.outputs and node.before is not None and node.after is not None:
+    if node["error"][1] and node["error"][0] != node["error"][1]:
+        yield ellipsize(node["error"][1], 200)
+    if node["because"]:
+        yield node["because"]
+    elif node["outputs"]:
         yield "it gave another result, though nothing that nfrun sees has changed"
-    if node.after is not None and node.after.map is not None and node.status[1] != "reused":
-        yield format_calls(node.after.map)
-    if node.files:
-        yield f"it wrote other content to {shortened(node.files, _MAX_FILES)}"
+    if node["files"]:
+        yield f"it wrote other content to {shortened(node['files'], _MAX_FILES)}"
 
 
-def output_text(output: OutputDiff) -> str:
-    """Return in a few words how an output differs, without its columns."""
-    if output.before is None or output.after is None:
-        given = output.after or output.before
-        rows = format_outputs([given]) if given else ""
-        return f"{rows}, which the {'earlier' if output.before is None else 'later'} run does not have"
-    if output.after.type != TABLE:
-        sizes = dict.fromkeys(format_outputs([side]) for side in (output.before, output.after))
-        return f"other content, {' -> '.join(sizes)}"
-    if output.before.rows != output.after.rows:
-        return f"{output.before.rows:,} -> {format_count(output.after.rows, 'row')}"
-    what = "another schema" if output.before.digest == output.after.digest else "other content"
-    return f"{what}, {format_count(output.after.rows, 'row')}"
-
-
-def _row_lines(found: RowDiff | str | None) -> Iterator[str]:
-    if found is None:
+def output_texts(output: Document) -> Iterator[str]:
+    """Yield in a few words how an output differs, and then how its columns do."""
+    form, (old, new) = form_of(output.get("type", TABLE)), output["rows"]
+    if old is None or new is None:
+        given = format_count(old or new or 0, "row") if "type" not in output else f"a {form}"
+        yield f"{given}, which the {'earlier' if old is None else 'later'} run does not have"
         return
-    if isinstance(found, str):
-        yield found
+    digests, rows = output["digest"], "" if "type" in output else f", {format_count(new, 'row')}"
+    what = "another schema" if digests[0] == digests[1] else f"other content{'' if rows else f' of the {form}'}"
+    yield f"{what}{rows}" if old == new else f"{old:,} -> {format_count(new, 'row')}"
+    yield from schema_changes(*output["schema"])
+
+
+def _row_lines(found: Document, by: str) -> Iterator[str]:
+    if "error" in found:
+        yield found["error"]
         return
-    counts = ((found.changed, "changed"), (found.added, "new"), (found.removed, "gone"))
-    yield ", ".join(f"{format_count(count, 'row')} {word}" for count, word in counts if count) or _NO_ROW
-    for row in found.rows:
-        yield _row_text(found.by, row)
+    counts = [f"{format_count(found[word], 'row')} {word}" for word in ("changed", "new", "gone") if found[word]]
+    yield ", ".join(counts) or _NO_ROW
+    for row in found["rows"]:
+        yield _row_text(by, **row)
 
 
-def _row_text(by: str, row: ChangedRow) -> str:
-    label = cell_text(row.label)
-    if row.before is None or row.after is None:
-        sign, values = ("+", row.after) if row.before is None else ("-", row.before)
+def _row_text(by: str, row: Any, before: Document | None, after: Document | None) -> str:
+    if before is None or after is None:
+        sign, values = ("+", after) if before is None else ("-", before)
         cells = [f"{ellipsize(name, 40)} {_value(value)}" for name, value in (values or {}).items()]
     else:
         sign = " "
-        cells = [f"{ellipsize(name, 40)} {_value(row.before[name])} -> {_value(row.after[name])}" for name in row.after]
-    return f"{sign} {ellipsize(by, 40)} {label}: {', '.join([*cells[:_MAX_CELLS], *_more(cells, _MAX_CELLS, 'value')])}"
+        cells = [f"{ellipsize(name, 40)} {_value(before[name])} -> {_value(after[name])}" for name in after]
+    shown = ", ".join([*cells[:_MAX_CELLS], *_more(cells, _MAX_CELLS, "value")])
+    return f"{sign} {ellipsize(by, 40)} {cell_text(row)}: {shown}"
 
 
 def _value(value: object) -> str:
@@ -407,12 +320,13 @@ def _more(found: Sequence[object], most: int, what: str) -> list[str]:
     return [f"… and {format_count(len(found) - most, f'more {what}')}"] if len(found) > most else []
 
 
-def _time_lines(timings: Sequence[Timing], runs: Runs, wall: Sequence[float | None], look: Look) -> Iterator[str]:
+def _time_lines(
+    seconds: Mapping[str, Sequence[float]], runs: Runs, wall: Sequence[float | None], look: Look
+) -> Iterator[str]:
     """Yield a table of times: the whole run, then the nodes that ran in both runs, those that got slower most first."""
-    compared = [timing for timing in timings if abs(timing.after - timing.before) >= _SECONDS]
-    compared.sort(key=lambda timing: timing.before - timing.after)
-    shown = compared[:_MAX_TIMES]
-    rows = [(timing.node, timing.before, timing.after) for timing in shown]
+    compared = [(name, old, new) for name, (old, new) in seconds.items() if abs(new - old) >= _SECONDS]
+    rows = sorted(compared, key=lambda row: row[1] - row[2])[:_MAX_TIMES]
+    more = len(compared) - len(rows)
     if wall[0] is not None and wall[1] is not None:
         rows.insert(0, ("the whole run", wall[0], wall[1]))
     if not rows:
@@ -421,58 +335,9 @@ def _time_lines(timings: Sequence[Timing], runs: Runs, wall: Sequence[float | No
     headings = ("time", *(f"run {run.number}" for run in runs), "change")
     cells = [(name, format_seconds(old), format_seconds(new), _signed(new - old)) for name, old, new in rows]
     yield from look.columns(headings, cells, right=headings[1:])
-    if len(compared) > len(shown):
-        more = format_count(len(compared) - len(shown), "more node")
-        yield look.paint(f"… and {more} that ran in both runs", "dim")
+    if more:
+        yield look.paint(f"… and {format_count(more, 'more node')} that ran in both runs", "dim")
 
 
 def _signed(seconds: float) -> str:
     return f"{'-' if seconds < 0 else '+'}{format_seconds(abs(seconds))}"
-
-
-# ------------------------------------------------------------------ JSON
-
-
-def _node_document(node: NodeDiff, rows: Rows) -> dict[str, Any]:
-    end = node.after or node.before
-    return {
-        "node": node.node,
-        **({"of": end.of, "matrix": dict(end.cell)} if end and end.of else {}),
-        "change": change_of(node),
-        "status": [*node.status],
-        "error": [*node.error],
-        "because": node.changes,
-        "outputs": [_output_document(output, rows) for output in node.outputs],
-        "files": [*node.files],
-    }
-
-
-def _output_document(output: OutputDiff, rows: Rows) -> dict[str, Any]:
-    sides = (output.before, output.after)
-    found = rows(output)
-    data: dict[str, Any] = {}
-    if isinstance(found, str):
-        data = {"data": {"error": found}}
-    elif found is not None:
-        counts = {"changed": found.changed, "new": found.added, "gone": found.removed}
-        data = {"data": {**counts, "rows": [*map(_row_document, found.rows)]}}
-    return {
-        "id": output.id,
-        "rows": [None if side is None else side.rows for side in sides],
-        "schema": [None if side is None else side.schema for side in sides],
-        "digest": [None if side is None else side.digest for side in sides],
-        **data,
-    }
-
-
-def _row_document(row: ChangedRow) -> dict[str, Any]:
-    return {"row": _plain(row.label), "before": _plain(row.before), "after": _plain(row.after)}
-
-
-def _plain(value: object) -> Any:
-    """Return a value of a table as a JSON value: what JSON does not have is a text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, float):
-        return value if value - value == 0 else str(value)  # NaN and infinity are texts
-    return value if value is None or isinstance(value, bool | int | str) else str(value)

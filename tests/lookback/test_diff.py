@@ -71,7 +71,7 @@ def test_data_shows_the_first_rows_that_differ(kept: Project) -> None:
         "               row 2: n 4 -> 5",
     ]
     assert "               name n2: n 4 -> 5" in diffed(kept, "1", "2", "--data", "--key", "name")
-    wrong = "the table of the earlier run has no column 'nmae': did you mean 'name'?"
+    wrong = "the table of the earlier run has no column 'nmae': it has n, name"
     assert f"             its rows are not compared: {wrong}" in diffed(kept, "1", "2", "--data", "--key", "nmae")
 
 

@@ -21,7 +21,7 @@ from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded, read_recorded
 from nfrun.lookback.page.run_times import assign_lanes, overhead, path_data, path_of, under_way
-from nfrun.lookback.run_diff import NodeDiff, Timing, change_of, diff_runs, facts_of, output_text, schema_columns
+from nfrun.lookback.run_diff import Document, diff_runs, facts_of, output_texts, schema_columns
 from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
 from nfrun.reports.json_document import failure_document, node_document
 from nfrun.system.logs.redaction import Redactor
@@ -296,38 +296,36 @@ def change_data(work: WorkDir, run: ListedRun, journal: JournalContents) -> dict
     before = run_before(work, run)
     if before is None:
         return None
-    found = diff_runs(read_journal(before.folder), journal)
-    nodes = [_changed_node(diff) for diff in found.nodes if NOT_SELECTED not in diff.status]
+    found = diff_runs((before, run), (read_journal(before.folder), journal))
+    nodes = [_changed_node(node) for node in found["nodes"] if NOT_SELECTED not in node["status"]]
     told = {node["id"] for node in nodes}
-    nodes += [_timing(timing) for timing in found.timings if timing.node not in told and _is_told(timing)]
+    nodes += [_timing(*timing) for timing in found["seconds"].items() if timing[0] not in told and _is_told(*timing[1])]
     change: dict[str, Any] = {
         "against": {"id": before.id, "number": before.number, "status": before.status, "began": before.at},
-        "same": found.same,
+        "same": found["same"],
         "nodes": nodes[:_MOST_CHANGED],
     }
     if len(nodes) > _MOST_CHANGED:
         change["more_nodes"] = len(nodes) - _MOST_CHANGED
     if run.duration is not None and before.duration is not None:
         change |= {"seconds": round(run.duration - before.duration, 6), "before_seconds": round(before.duration, 6)}
-    for what in ("params", "versions"):
-        if pairs := getattr(found, what):
-            change[what] = {name: list(pair) for name, pair in pairs.items()}
-    return change
+    return change | {what: found[what] for what in ("params", "versions") if found[what]}
 
 
-def _changed_node(diff: NodeDiff) -> dict[str, Any]:
+def _changed_node(diff: Document) -> dict[str, Any]:
     """Return how a node differs, in the words of `nfrun diff`."""
-    what = change_of(diff) if "" in diff.status else "; ".join(facts_of(diff))
-    found: dict[str, Any] = {"id": diff.node, "what": what, "before": diff.status[0], "after": diff.status[1]}
-    if diff.outputs:
-        found["outputs"] = [f"{each.id}: {', '.join([output_text(each), *each.columns])}" for each in diff.outputs]
-    return found
+    before, after = diff["status"]
+    what = diff["change"] if "" in (before, after) else "; ".join(facts_of(diff))
+    outputs = [f"{output['id']}: {', '.join(output_texts(output))}" for output in diff["outputs"]]
+    found = {"id": diff["node"], "what": what, "before": before, "after": after}
+    return {**found, "outputs": outputs} if outputs else found
 
 
-def _is_told(timing: Timing) -> bool:
-    return abs(timing.after - timing.before) > max(_LEAST, _SLOWER * timing.before)
+def _is_told(before: float, after: float) -> bool:
+    return abs(after - before) > max(_LEAST, _SLOWER * before)
 
 
-def _timing(timing: Timing) -> dict[str, Any]:
-    what = "slower" if timing.after > timing.before else "faster"
-    return {"id": timing.node, "what": what, "seconds": [round(timing.before, 6), round(timing.after, 6)]}
+def _timing(node: str, seconds: Sequence[float]) -> dict[str, Any]:
+    before, after = seconds
+    what = "slower" if after > before else "faster"
+    return {"id": node, "what": what, "seconds": [round(before, 6), round(after, 6)]}

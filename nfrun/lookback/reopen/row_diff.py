@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +11,10 @@ import pyarrow.types as pt
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import TABLE
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
+from nfrun.history.journal import FinishedOutput
 from nfrun.lookback.reopen.opened_tables import RunTables
-from nfrun.lookback.run_diff import ChangedRow, OutputDiff, RowDiff
+from nfrun.lookback.run_diff import Document
 from nfrun.tables.python_values import values_of
 
 _MAX_ROWS = 10  # shown of those that changed, are new, and are gone
@@ -23,22 +24,22 @@ class KeyColumnError(ValueError):
     """Rows cannot be told apart by this column. The message says why."""
 
 
-def compare_output(output: OutputDiff, runs: Iterable[RunTables], key: str | None) -> RowDiff | str | None:
-    """Compare the tables of an output. Returns a text if they cannot be compared, None if their rows do not differ."""
-    if output.before is None or output.after is None or output.before.digest == output.after.digest:
+def compare_output(
+    before: FinishedOutput | None, after: FinishedOutput | None, runs: Iterable[RunTables], key: str | None
+) -> Document | None:
+    """Compare the tables of an output, as `Rows` in `run_diff.py` describes it."""
+    if before is None or after is None or before.digest == after.digest or TABLE not in (before.type, after.type):
         return None
-    if TABLE not in (output.before.type, output.after.type):
-        return None
-    if output.before.type != output.after.type:
-        return "its rows are not compared: it is a table in one of the runs only"
+    if before.type != after.type:
+        return {"error": "its rows are not compared: it is a table in one of the runs only"}
     try:
-        before, after = (run.tables([output.id])[output.id] for run in runs)
-        return compare_rows(before, after, key=key, most=_MAX_ROWS)
+        tables = [run.tables([after.id])[after.id] for run in runs]
+        return compare_rows(*tables, key=key, most=_MAX_ROWS)
     except (NotRecorded, HandoffError, KeyColumnError) as error:
-        return f"its rows are not compared: {error}"
+        return {"error": f"its rows are not compared: {error}"}
 
 
-def compare_rows(before: pa.Table, after: pa.Table, *, key: str | None, most: int) -> RowDiff:
+def compare_rows(before: pa.Table, after: pa.Table, *, key: str | None, most: int) -> dict[str, Any]:
     """Compare two tables. `rows` of the result has `most` rows at most of those that changed, are new, and are gone.
 
     With `key`, rows with the same value in this column are compared; otherwise those at the same position. Raises
@@ -54,12 +55,26 @@ def compare_rows(before: pa.Table, after: pa.Table, *, key: str | None, most: in
         pairs, removed, added = _by_key(before, after, key)
         own = [table.column(key) for table in (pairs[1], removed, added)]
     differing = _differing(*pairs)
-    found = [
+    rows = [
         *_changed_rows(*pairs, differing, own[0], most),
-        *(ChangedRow(label, values, None) for label, values in _whole_rows(removed, own[1], most)),
-        *(ChangedRow(label, None, values) for label, values in _whole_rows(added, own[2], most)),
+        *((label, values, None) for label, values in _whole_rows(removed, own[1], most)),
+        *((label, None, values) for label, values in _whole_rows(added, own[2], most)),
     ]
-    return RowDiff(key or "row", len(differing), added.num_rows, removed.num_rows, tuple(found))
+    return {
+        "changed": len(differing),
+        "new": added.num_rows,
+        "gone": removed.num_rows,
+        "rows": [{"row": _plain(label), "before": _plain(old), "after": _plain(new)} for label, old, new in rows],
+    }
+
+
+def _plain(value: object) -> Any:
+    """Return a value of a table as a JSON value: what JSON does not have is a text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)  # NaN and infinity are texts
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _by_key(before: pa.Table, after: pa.Table, key: str) -> tuple[tuple[pa.Table, pa.Table], pa.Table, pa.Table]:
@@ -71,13 +86,10 @@ def _by_key(before: pa.Table, after: pa.Table, key: str) -> tuple[tuple[pa.Table
         partner = pc.index_in(keys[1], value_set=keys[0].combine_chunks())
         is_gone = pc.invert(pc.is_in(keys[0], value_set=keys[1].combine_chunks()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        types = [table.schema.field(key).type for table in (before, after)]
-        if types[0] == types[1]:
-            raise KeyColumnError(f"the column '{ellipsize(key)}' is {types[0]}, which is no key") from None
-        raise KeyColumnError(
-            f"the column '{ellipsize(key)}' cannot be compared: it is {types[0]} in the earlier run and {types[1]} in"
-            " the later one"
-        ) from None
+        types = (
+            f"{before.schema.field(key).type} in the earlier run and {after.schema.field(key).type} in the later one"
+        )
+        raise KeyColumnError(f"the column '{ellipsize(key)}' is no key: it is {types}") from None
     has_partner = pc.is_valid(partner)
     both = before.take(pc.drop_null(partner)), after.filter(has_partner)
     return both, before.filter(is_gone), after.filter(pc.invert(has_partner))
@@ -86,11 +98,10 @@ def _by_key(before: pa.Table, after: pa.Table, key: str) -> tuple[tuple[pa.Table
 def _check_key(table: pa.Table, key: str, which: str) -> None:
     names = table.schema.names
     if names.count(key) != 1:
-        meant = closest_match(key, names)
-        hint = f"did you mean '{meant}'?" if meant else f"it has {ellipsize(', '.join(names), 120) or 'none'}"
-        if key in names:
-            raise KeyColumnError(f"the table of the {which} run has several columns '{ellipsize(key)}'")
-        raise KeyColumnError(f"the table of the {which} run has no column '{ellipsize(key)}': {hint}")
+        what = (
+            f"the table of the {which} run has {'several columns' if key in names else 'no column'} '{ellipsize(key)}'"
+        )
+        raise KeyColumnError(f"{what}: it has {ellipsize(', '.join(names), 120) or 'none'}")
     column = _comparable(table.column(key))
     try:
         counts = pc.value_counts(column)
@@ -139,18 +150,18 @@ def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _changed_rows(
     before: pa.Table, after: pa.Table, positions: pa.Array, labels: pa.ChunkedArray | None, most: int
-) -> list[ChangedRow]:
-    """Return the first rows at these positions, with the values that differ."""
+) -> list[tuple[object, dict[str, object], dict[str, object]]]:
+    """Return the first rows at these positions, each with its label and the values that differ in both tables."""
     rows = positions.slice(0, most)
     names = _common_columns(before, after)
     old, new = (table.select(names).take(rows) for table in (before, after))
     differs = {name: _column_differs(old.column(name), new.column(name)).to_pylist() for name in names}
     values = [{name: values_of(table.column(name)) for name in names} for table in (old, new)]
     keys = rows.to_pylist() if labels is None else values_of(labels.take(rows))
-    return [
-        ChangedRow(key, *({name: side[name][i] for name in names if differs[name][i]} for side in values))
-        for i, key in enumerate(keys)
-    ]
+    old_values, new_values = (
+        [{name: side[name][i] for name in names if differs[name][i]} for i in range(len(keys))] for side in values
+    )
+    return list(zip(keys, old_values, new_values, strict=True))
 
 
 def _whole_rows(table: pa.Table, labels: Any, most: int) -> list[tuple[object, dict[str, object]]]:
