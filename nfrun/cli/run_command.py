@@ -82,7 +82,7 @@ def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
 
 
 def _summary(run: Run, results: IO[str], err: IO[str], preview: Callable[[str], Preview | None]) -> Reporter:
-    shown, executor, pipeline, record = run.shown, run.where.executor, run.pipeline, run.record
+    shown, record = run.shown, run.record
     from nfrun.reports.summary import Summary
 
     if not shown.quiet and not all(is_plain(stream, shown.color) for stream in (results, err)):
@@ -96,9 +96,7 @@ def _summary(run: Run, results: IO[str], err: IO[str], preview: Callable[[str], 
         preview=preview,
         obstacles=run.obstacles,
         over_budget=run.over_budget,
-        cpu=time.process_time,
-        kept_on_threads=lambda node: (pipeline.spec_of(node).executor if executor == "file" else executor) == "thread",
-        children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in run.executors),
+        cpu=lambda: time.process_time() + children_time() + sum(record.nodes[name].cpu for name in run.executors),
         quiet=shown.quiet,
         with_outputs=not shown.json,
         redact=run.redactor,

@@ -45,19 +45,20 @@ class Look:
     ) -> Iterator[str]:
         """Yield a line of headings and one for each row. The columns in `right` are aligned right, for numbers.
 
-        On a terminal that is too narrow the last column is cut, then the first, and then columns are left out from the
-        right. The cells of the column 'status' have the style of their text.
+        On a terminal the first column takes half of the width at most, and what is not within the width is cut. The
+        cells of the column 'status' have the style of their text.
         """
         cells = [[ellipsize(cell, _WIDEST) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
         if self.width is not None:
-            widths = _fitting(widths, self.width, [heading not in right for heading in headings])
+            widths[0] = min(widths[0], self.width // 2)
         for row in (headings, *cells):
             texts = [
                 text.rjust(width) if heading in right else ellipsize(text, width).ljust(width)
-                for heading, text, width in zip(headings, row, widths, strict=False)
+                for heading, text, width in zip(headings, row, widths, strict=True)
             ]
             texts[-1] = texts[-1].rstrip()
+            texts = texts if self.width is None else _within(texts, self.width)
             if row is headings:
                 yield self.paint(_GAP.join(texts), "bold")
             else:
@@ -99,16 +100,12 @@ def value_text(value: Any) -> str:
     return ellipsize(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False), 200)
 
 
-def _fitting(widths: Sequence[int], width: int, may_be_cut: Sequence[bool]) -> list[int]:
-    """Return the widths of the columns that fit, from the first on, in `width`."""
-    fitting = list(widths)
-    for column in (len(fitting) - 1, 0):
-        excess = sum(fitting) + len(_GAP) * (len(fitting) - 1) - width
-        if excess > 0 and may_be_cut[column]:
-            fitting[column] = max(min(_LEAST, fitting[column]), fitting[column] - excess)
-    while len(fitting) > 1 and sum(fitting) + len(_GAP) * (len(fitting) - 1) > width:
-        fitting.pop()
-        if may_be_cut[0]:  # it may have the room
-            left = width - sum(fitting[1:]) - len(_GAP) * (len(fitting) - 1)
-            fitting[0] = max(fitting[0], min(widths[0], left))
-    return fitting
+def _within(texts: Sequence[str], width: int) -> list[str]:
+    """Return the cells of a row that are within `width`, the last of them cut."""
+    shown: list[str] = []
+    for text in texts:
+        left = width - sum(len(each) + len(_GAP) for each in shown)
+        if left < min(len(text), _LEAST):
+            break
+        shown.append(ellipsize(text, left))
+    return shown

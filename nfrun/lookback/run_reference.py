@@ -17,7 +17,7 @@ from pathlib import Path
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import STATUSES
 from nfrun.core.pipeline import WORK_DIR
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import frozen
 from nfrun.history.database import Database, read_journal
 from nfrun.history.journal import RunEnding, RunHeader
@@ -189,17 +189,11 @@ def no_runs(work: WorkDir, pipeline: str | None) -> str:
 
 def _no_such_run(work: WorkDir, pipeline: str | None, text: str, runs: list[ListedRun]) -> str:
     """Return the message for a reference that names none of `runs`."""
-    shown = ellipsize(text)
-    if not (text.isascii() and text.isdecimal()):
-        close = closest_match(text, [run.id for run in runs] + ["last", "last-ok"])
-        return f"there is no run '{shown}' in {work.path}: {f'did you mean {close}?' if close else _FORMS}"
-    number = int(text[:20])
-    other = next((run for run in list_runs(work) if run.number == number), None)
-    if other is not None:
-        return f"run {number} in {work.path} is one of {other.file}, not of {pipeline_file(pipeline or '')}"
+    forms = "" if text.isdecimal() else f" ({_FORMS})"
+    of = "" if pipeline is None else f" of {pipeline_file(pipeline)}"
     newest, oldest = max(run.number for run in runs), min(run.number for run in runs)
     kept = f"run {oldest} is" if oldest == newest else f"{format_count(len(runs), 'run')} from {oldest} to {newest} are"
-    return f"there is no run {shown} in {work.path}: {kept} kept there"
+    return f"there is no run {ellipsize(text)}{of} in {work.path}: {kept} kept there{forms}"
 
 
 _MAX_FOLDERS = 6
@@ -245,10 +239,6 @@ def name_of(pipeline: Path, work: WorkDir) -> str:
 def _used(work: WorkDir) -> WorkDir:
     if work.is_used():
         return work
-    if work.path.is_file():
-        raise NotRecorded(f"{work.path} is a file: did you mean --pipeline {work.path.name}?")
-    if (work.path / WORK_DIR).is_dir():
-        raise NotRecorded(f"no run was ever kept in {work.path}: did you mean {work.path / WORK_DIR}?")
     why = "no run was ever kept in" if work.path.is_dir() else "there is no folder"
     raise NotRecorded(f"{why} {work.path}: 'nfrun run' keeps runs in a folder .nfrun beside the pipeline file")
 
@@ -260,6 +250,5 @@ def _only_one_below(folder: Path) -> WorkDir:
         return used[0]
     if not used:
         raise NotRecorded(f"there is no work folder {WORK_DIR} in {folder}: {_NAME_IT}")
-    names = [f"--work {ellipsize(str(work.path.relative_to(folder)), 200)}" for work in used[:_MAX_FOLDERS]]
-    more = f" or one of {len(used) - len(names)} more" if len(used) > len(names) else ""
-    raise NotRecorded(f"there are {len(used)} work folders below {folder}: say {', '.join(names)}{more}")
+    names = [f"--work {ellipsize(str(work.path.relative_to(folder)), 200)}" for work in used]
+    raise NotRecorded(f"there are {len(used)} work folders below {folder}: say {shortened(names, _MAX_FOLDERS)}")

@@ -8,13 +8,10 @@ from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import frozen
 from nfrun.reports.bench_stats import VARIANTS, Comparison, ratio
 from nfrun.reports.format_units import format_count, format_seconds, format_size
-from nfrun.reports.printing import Printer, fitting_columns
+from nfrun.reports.printing import Printer
 
 _MAX_NAME = 24
-_MIN_NAME = 10
 _MARGIN = 1.05  # a speedup must exceed the ceiling by this factor: less may be chance
-# Columns by priority: a narrow terminal shows only the first ones, and always the first.
-_COLUMN_PRIORITY = ("now", "before", "ratio", "stages", "blog")
 
 
 @frozen
@@ -112,15 +109,12 @@ def _print_table(console: Printer, table: Sequence[Row]) -> None:
             cells.setdefault(heading, []).append(text)
     if not any(cells["blog"]):
         del cells["blog"]
-    by_priority = sorted(cells, key=_COLUMN_PRIORITY.index)
-    fit = fitting_columns([(heading, *cells[heading]) for heading in by_priority], console.width, _MIN_NAME)
-    shown = [heading for heading in cells if heading in by_priority[:fit]]
     printed = console.new_table()
     printed.add_column("median")
-    for heading in shown:
+    for heading in cells:
         printed.add_column(heading, justify="left" if heading == "blog" else "right", no_wrap=True)
     for i, row in enumerate(table):
-        printed.add_row(console.shrinking_cell(row.label), *(cells[heading][i] for heading in shown))
+        printed.add_row(console.shrinking_cell(row.label), *(cells[heading][i] for heading in cells))
     console.print(printed)
 
 

@@ -114,16 +114,3 @@ def _justified(cells: Sequence[str], right: bool) -> list[str]:
     width = max(map(cell_width, cells))
     gaps = (" " * (width - cell_width(cell)) for cell in cells)
     return [f"{gap}{cell}" if right else f"{cell}{gap}" for cell, gap in zip(cells, gaps, strict=True)]
-
-
-def fitting_columns(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
-    """Return how many of `columns`, from the first, fit in `width` beside a column of `names` characters; at least 1.
-
-    A column is its heading and its cells. Columns are left out rather than cut, because half a number is a wrong one.
-    """
-    left = width - names - _GAP
-    for i, column in enumerate(columns):
-        left -= max(map(len, column)) + _GAP
-        if left < 0:
-            return max(1, i)
-    return len(columns)

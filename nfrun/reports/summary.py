@@ -15,7 +15,7 @@ from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.format_units import format_count, format_seconds, format_size, shown_place
 from nfrun.reports.last_line import last_line
 from nfrun.reports.line_reporter import NoEvents
-from nfrun.reports.printing import Printer, fitting_columns
+from nfrun.reports.printing import Printer
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord, alike_failures, folded
 from nfrun.reports.table_preview import Preview, print_file, print_preview
 from nfrun.tables.python_values import NO_PREVIEW
@@ -27,8 +27,9 @@ _MAX_STAGES, _MAX_OUTPUTS, _MAX_FAILURES = 40, 6, 5
 _MAX_OBSTACLES = _MAX_WARNINGS = 6
 _MAX_LISTED = 6  # names of nodes
 KEEP_GOING = "; -k runs what does not depend on it"
-_MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
-_FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # the first is always shown, the others if they fit
+_MAX_NAMES = 48  # characters of the names column
+_FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")
+_FEW, _WIDE = 4, 100  # figures of a narrow terminal, and the characters of one that has room for all
 _HINT_SHARE = 0.1  # of the wall time: waits that take more are worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
 _SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
@@ -42,8 +43,7 @@ class Summary(NoEvents):
     `console(stream)` makes the console of a stream. `preview(id)` returns what is shown of a table, None if there is
     nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it,
     and `over_budget()` the bytes that kept tables take and the budget, if that is less. `cpu()` returns the CPU seconds
-    that the process has used so far, and `children_cpu()` those of scripts and worker processes.
-    `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run moves it to a process.
+    that the process, scripts and worker processes have used so far.
     With `quiet` only failures are printed, and without `with_outputs` no tables. Text from tables goes through
     `redact(text)`. `command()` returns the command that goes on after a failure, "" if there is none.
     """
@@ -57,28 +57,24 @@ class Summary(NoEvents):
     obstacles: Callable[[], Mapping[str, str]] = dict
     over_budget: Callable[[], tuple[int, int] | None] = lambda: None
     cpu: Callable[[], float]
-    children_cpu: Callable[[], float]
-    kept_on_threads: Callable[[str], bool] = lambda node: False
     quiet: bool = False
     with_outputs: bool = True
     redact: Callable[[str], str] = str
     command: Callable[[], str] = str
     _cpu_before: float = field(init=False)
-    _children_cpu_before: float = field(init=False)
 
     name = "on stdout"
 
     def __post_init__(self) -> None:
-        self._cpu_before, self._children_cpu_before = self.cpu(), self.children_cpu()
+        self._cpu_before = self.cpu()
 
     def close(self) -> None:
         """Print the summary, and the failures and the last line even if the rest of it cannot be printed."""
         try:
             if not self.quiet:
-                used = self.cpu() - self._cpu_before + self.children_cpu() - self._children_cpu_before
                 out, err = self.console(self.out), self.console(self.err)
                 self._print_stages(err)
-                self._print_speed(err, used)
+                self._print_speed(err, self.cpu() - self._cpu_before)
                 if self.with_outputs:
                     self._print_outputs(out)
                     self._print_absent(err)
@@ -96,20 +92,18 @@ class Summary(NoEvents):
         if not stages:
             return
         shown = stages[:_MAX_STAGES]
-        figures = [_figures(stage) for stage in shown]
-        columns = list(zip(_FIGURES, *figures, strict=True))
-        fit = fitting_columns([("stage",), *columns], err.width, _MIN_NAMES) - 1
         table = err.new_table()
         table.add_column("stage", justify="right", no_wrap=True)
         table.add_column("nodes", max_width=_MAX_NAMES)
-        for heading in _FIGURES[: max(1, fit)]:
+        shown_figures = len(_FIGURES) if err.width >= _WIDE else _FEW
+        for heading in _FIGURES[:shown_figures]:
             table.add_column(heading, justify="right", no_wrap=True)
-        for stage, cells in zip(shown, figures, strict=True):
+        for stage in shown:
             folds = folded(stage.names, self.record.cells)
             names = ", ".join(folds[:6]) + (", …" if len(folds) > 6 else "")
             ran, count = len(stage.names), self.record.stage_counts[stage.index].nodes
             names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if len(folds) > 1 else names
-            table.add_row(str(stage.index + 1), err.shrinking_cell(names), *cells[: max(1, fit)])
+            table.add_row(str(stage.index + 1), err.shrinking_cell(names), *_figures(stage)[:shown_figures])
         err.print(table)
         if len(stages) > _MAX_STAGES:
             err.print_line(f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")
@@ -163,8 +157,8 @@ class Summary(NoEvents):
         if sum(nodes[n].gil_wait for n in waited) < _HINT_SHARE * wall:
             return ""
         waits = [f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited]
-        which = "--executor auto runs" if all(map(self.kept_on_threads, waited)) else "the next run has"
-        return f"waited for Python's lock: {shortened(waits, 4)}; {which} them in processes"
+        then = "the next run has them in processes unless an 'executor' says otherwise"
+        return f"waited for Python's lock: {shortened(waits, 4)}; {then}"
 
     # -- results ---------------------------------------------------------------------------------------------------
 

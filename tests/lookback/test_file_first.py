@@ -14,6 +14,9 @@ import nfrun
 PIPELINE = 'nodes: {n: {run: "echo said 1; (echo x; echo 1) > $NFRUN_OUTPUT", format: csv}}'
 
 
+KEEPS = "'nfrun run' keeps runs in a folder .nfrun beside the pipeline file"
+
+
 @pytest.fixture
 def project(tmp_path: Path, here: Here) -> Path:
     """A folder with two pipelines in `sub`, of which each has two runs with nodes of the same name."""
@@ -65,9 +68,9 @@ def test_a_file_that_is_gone_is_known_by_its_runs(project: Path, here: Here) -> 
         "logs sub/a.yaml m": "the node 'm' is not recorded in run 3: its nodes are n",
         "open sub/a.yaml n.yaml": "run 3 has no output 'n.yaml': it has n",
         "open -- n.yaml": "run 4 has no output 'n.yaml': it has n",
-        "show sub/a.yaml --run 4": "run 4 in SUB/.nfrun is one of b.yaml, not of a.yaml",
-        "diff sub/a.yaml 4": "run 4 in SUB/.nfrun is one of b.yaml, not of a.yaml",
-        "runs sub/a.yaml --work sub": "no run was ever kept in SUB: did you mean SUB/.nfrun?",
+        "show sub/a.yaml --run 4": "there is no run 4 of a.yaml in SUB/.nfrun: 2 runs from 1 to 3 are kept there",
+        "diff sub/a.yaml 4": "there is no run 4 of a.yaml in SUB/.nfrun: 2 runs from 1 to 3 are kept there",
+        "runs sub/a.yaml --work sub": f"no run was ever kept in SUB: {KEEPS}",
     }.items(),
 )
 def test_what_is_wrong_is_said_of_the_right_word(project: Path, here: Here, words: str, told: str) -> None:

@@ -35,13 +35,12 @@ ROWS = [
         (
             46,
             [
-                "node                status    time  why it ran",
-                "extract_all…orders  ok      1.50 s  the fu…ged",
-                "b                   failed   12 ms",
+                "node                     status    time",
+                "extract_all_of_…_orders  ok      1.50 s",
+                "b                        failed   12 ms",
             ],
         ),
-        (30, ["node            status    time", "extract_a…ders  ok      1.50 s", "b               failed   12 ms"]),
-        (20, ["node          status", "extract…ders  ok", "b             failed"]),
+        (20, ["node        status", "extrac…ers  ok", "b           failed"]),
     ],
 )
 def test_columns_fit_the_terminal(width: int | None, lines: list[str]) -> None:

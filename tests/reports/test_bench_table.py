@@ -149,22 +149,6 @@ def test_the_machine_line_leaves_out_an_unknown_cpu() -> None:
     )
 
 
-def test_on_a_narrow_terminal_names_are_cut_and_figures_are_not() -> None:
-    text = printed(FIVE, TWENTY, width=40)
-    assert (
-        text[text.index(" median") : text.index("blog-5:")]
-        == """\
- median                before       now
- ──────────────────────────────────────
- pipeline of 5 nod…    1.00 s    250 ms
- pipeline of 20 no…    1.00 s    250 ms
- memory per execut…    100 MB   75.0 MB
- serialization per…   50.0 ms    200 us
-
-"""
-    )
-
-
 def test_a_single_run_has_no_median() -> None:
     assert "\n1 run of each variant, in turns" in printed(replace(FIVE, runs=3))
 

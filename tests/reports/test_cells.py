@@ -181,7 +181,6 @@ def summary_of(run: Run, outputs: dict[str, str], **options: Any) -> tuple[str, 
         console=partial(console, colored=False),
         preview=lambda id: preview_of(pa.table({"n": [1]})),
         cpu=lambda: 0.0,
-        children_cpu=lambda: 0.0,
         **options,
     )
     report.close()

@@ -295,12 +295,11 @@ def summary(
     record: RunRecord,
     table: pa.Table | None = None,
     cpu: Sequence[float] = (0.0, 0.0),
-    elsewhere: Sequence[float] = (0.0, 0.0),
     outputs: dict[str, str] | None = None,
     **options: Any,
 ) -> tuple[str, str]:
-    """Return what is printed on stdout and stderr. `cpu` and `elsewhere` are successive readings of these clocks."""
-    times, others = iter(cpu), iter(elsewhere)
+    """Return what is printed on stdout and stderr. `cpu` are successive readings of this clock."""
+    times = iter(cpu)
     out, err = io.StringIO(), io.StringIO()
     report = Summary(
         with_outputs(record, **({"result": "c"} if outputs is None else outputs)),
@@ -308,7 +307,6 @@ def summary(
         err,
         preview=lambda id: None if table is None else preview_of(table),
         cpu=lambda: next(times),
-        children_cpu=lambda: next(others),
         **{"console": partial(console, colored=False), **options},
     )
     report.close()
@@ -425,11 +423,7 @@ def test_long_waits_for_the_gil_are_shown(record: RunRecord) -> None:
     assert "lock" not in summary(record)[1]
     record.nodes["a"].gil_wait, record.nodes["c"].gil_wait = 0.2, 0.6
     expected = "\nwaited for Python's lock: c 600 ms of 1.90 s, a 200 ms of 900 ms; "
-    assert f"{expected}the next run has them in processes\n" in summary(record)[1]
-    assert f"{expected}the next run has them in processes\n" in summary(record, kept_on_threads="a".__eq__)[1]
-    assert (
-        f"{expected}--executor auto runs them in processes\n" in summary(record, kept_on_threads=lambda node: True)[1]
-    )
+    assert f"{expected}the next run has them in processes unless an 'executor' says" in summary(record)[1]
     record.nodes["a"].gil_wait, record.nodes["c"].gil_wait = 0.1, 0.2  # less than a tenth of the run
     assert "lock" not in summary(record)[1]
 
@@ -645,34 +639,13 @@ def narrow(width: int, stream: IO[str]) -> Console:
         (
             80,
             """\
- stage   nodes                wall        busy   parallel         rows    bytes
-     1   7: long_node_…   7 m 24 s   51 m 49 s        7.0   86,419,746   864 MB
-""",
-        ),
-        (
-            60,
-            """\
- stage   nodes                  wall        busy   parallel
-     1   7: long_node_na…   7 m 24 s   51 m 49 s        7.0
-""",
-        ),
-        (
-            40,
-            """\
- stage   nodes                     wall
-     1   7: long_node_name_…   7 m 24 s
-""",
-        ),
-        (
-            25,
-            """\
- stage   nod…       wall
-     1   7: …   7 m 24 s
+ stage   nodes                         wall        busy   parallel         rows
+     1   7: long_node_name_0, l…   7 m 24 s   51 m 49 s        7.0   86,419,746
 """,
         ),
     ],
 )
-def test_on_a_narrow_terminal_names_are_cut_and_figures_are_not(width: int, table: str) -> None:
+def test_on_a_narrow_terminal_names_are_cut_and_there_are_fewer_figures(width: int, table: str) -> None:
     nodes = {f"long_node_name_{i}": "" for i in range(7)}
     events: list[Event] = []
     for name in nodes:
@@ -997,6 +970,6 @@ def test_of_many_failures_the_summary_shows_five() -> None:
     names = [f"n{i}" for i in range(12)]
     failed = [NodeFailed(1.0, name, 1, FAILURE) for name in names]
     record = record_of([*failed, RunFinished(2.0, "failed")], plan(**dict.fromkeys(names, "")))
-    err = summary(record, quiet=True, cpu=(0.0,), elsewhere=(0.0,))[1]
+    err = summary(record, quiet=True, cpu=(0.0,))[1]
     assert err.count("\np.yaml:4:3: node 'n") == 5
     assert err.endswith("\n\n… and 7 more nodes failed: 'nfrun show' lists them all\np: failed, 12 failed, 2.0 s\n")

@@ -109,7 +109,6 @@ def _events(found: Recorded, redact: Callable[[str], str]) -> Iterator[dict[str,
     for at, node in reused:
         yield {"name": node, "cat": "reused", "ph": "i", "s": "t", "ts": at, **_FIRST}
     yield from _flows(found, slices, slots)
-    yield from _counters(slices)
 
 
 def _names(pid: int, title: str, slots: int, *, with_reused: bool) -> Iterator[dict[str, Any]]:
@@ -136,23 +135,6 @@ def _of_slice(found: _Slice, kind: str, pid: int, tid: int) -> Iterator[dict[str
     if found.status in ("failed", "retried"):
         name = f"{found.node} failed" if found.status == "failed" else f"{found.node} is retried"
         yield {"name": name, "cat": found.status, "ph": "i", "s": "t", "ts": found.end, **on}
-
-
-def _counters(slices: Sequence[_Slice]) -> Iterator[dict[str, Any]]:
-    """Yield how many nodes ran, and how many waited for a slot or a resource."""
-    for name, spans in (
-        ("running", [(found.start, found.end) for found in slices]),
-        ("waiting", [(found.ready, found.start) for found in slices]),
-    ):
-        changes: dict[int, int] = {0: 0}
-        for start, end in spans:
-            if start < end:
-                changes[start] = changes.get(start, 0) + 1
-                changes[end] = changes.get(end, 0) - 1
-        number = 0
-        for at in sorted(changes):
-            number += changes[at]
-            yield {"name": name, "ph": "C", "ts": at, **_FIRST, "args": {"nodes": number}}
 
 
 def _flows(found: Recorded, slices: Sequence[_Slice], slots: Mapping[int, tuple[int, int]]) -> Iterator[dict[str, Any]]:

@@ -165,24 +165,6 @@ def test_reused_nodes_failures_and_retries_are_instants(kept: Kept) -> None:
     ]
 
 
-def test_counters(kept: Kept) -> None:
-    events = events_of(kept)
-    counters: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for event in events:
-        if event["ph"] == "C":
-            counters[event["name"]].append((event["ts"], *event["args"].values()))
-    assert counters["waiting"] == [(0, 0), (1_020_000, 3), (1_050_000, 1), (1_300_000, 0)]
-    assert counters["running"][:6] == [
-        (0, 0),
-        (20_000, 1),
-        (1_020_000, 0),
-        (1_050_000, 2),
-        (1_250_000, 1),
-        (1_300_000, 2),
-    ]
-    assert counters["running"][-1] == (2_700_000, 0)
-
-
 def test_processes_and_threads_have_names(kept: Kept) -> None:
     named = {(e["name"], e["pid"], e["tid"]): e["args"] for e in events_of(kept) if e["ph"] == "M"}
     shown = "\\x1b[31m\\x00"
@@ -211,7 +193,7 @@ def test_the_file_begins_as_others_can_tell_and_ends_with_facts(kept: Kept) -> N
 
 
 @pytest.mark.slow
-def test_perfetto_finds_slices_phases_arrows_and_counters(kept: Kept, tmp_path: Path) -> None:
+def test_perfetto_finds_slices_phases_and_arrows(kept: Kept, tmp_path: Path) -> None:
     engine = pytest.importorskip("perfetto_engine")
     if engine.CHROMIUM is None:
         pytest.skip("Perfetto's engine needs Chromium, and there is none")
@@ -225,12 +207,10 @@ def test_perfetto_finds_slices_phases_arrows_and_counters(kept: Kept, tmp_path: 
         "select made.name as made, coalesce(read.name, i.name) as read from flow join slice o on slice_out = o.id "
         "join slice i on slice_in = i.id join slice made on made.id = o.parent_id left join slice read on "
         "read.id = i.parent_id order by i.ts",
-        "select t.name as name, max(value) as most from counter join counter_track t on t.id = track_id "
-        "group by t.name",
         "select extract_arg(arg_set_id, 'args.rows') as rows from slice where name = 'etl@DE/clean'",
     ]
     text = trace_of(kept)
-    errors, nodes, phases, arrows, counters, rows = engine.query(text.encode(), asked, tmp_path)
+    errors, nodes, phases, arrows, rows = engine.query(text.encode(), asked, tmp_path)
     assert errors == []
     events = json.loads(text)["traceEvents"]
     expected = slices(events)
@@ -243,8 +223,4 @@ def test_perfetto_finds_slices_phases_arrows_and_counters(kept: Kept, tmp_path: 
     assert len(phases) == sum(map(len, slices(events, "phase").values()))
     assert {a["made"] for a in arrows} == {"orders"}
     assert sorted(a["read"] for a in arrows) == ["checked", "etl@DE/clean", "fit@lr", "fit@lr", "fit@rf"]
-    assert {c["name"]: c["most"] for c in counters} == {
-        "running nodes": 2.0,
-        "waiting nodes": 3.0,
-    }
     assert rows == [{"rows": 7}]
