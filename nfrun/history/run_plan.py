@@ -6,22 +6,21 @@ have none, and neither has one whose disk was full.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.budgets import Budget
-from nfrun.core.pipeline import LAST_SECTIONS, NO_RETRY, NOTHING, NodeSpec, OutputId, Pipeline, Retry
-from nfrun.core.plan import Node, Plan
+from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, OutputId, Pipeline
+from nfrun.core.plan import Plan
 from nfrun.core.values import field, frozen
 from nfrun.history.database import PLANS, Database
 from nfrun.history.json_values import value_of
 from nfrun.history.work_dir import WorkDir
 
-_ONE_CPU = (("cpu", 1.0),)
+_CPU = "cpu"  # the resource that slots are
 _CLOSING = ")]}, "
-_LONGEST_TEXT = 4_000_000  # characters of a file of which definitions are kept
 
 
 @frozen
@@ -36,7 +35,6 @@ class Circumstances:
     slots: int = 0
     executor: str = ""
     schedule: str = ""
-    keep_going: bool = False
     cores: int = 0
     memory: int = 0
     platform: str = ""
@@ -48,9 +46,9 @@ class PlannedNode:
 
     `inputs` has what it may read, by the names of its inputs, and `references` what its checks refer to. `needs` are
     the nodes that it waits for without reading anything of them. `file` and `line` are its place in a pipeline file.
-    `executor` is "" for threads. `estimated` is in seconds. `takes` is what it takes of the budgets. `section` is the
-    key of the file under which it stands. With `is_async`, the calls of a mapped one are made on the event loop.
-    `disabled` says why it does not run, "" if it may. The other fields are as in `NodeSpec`.
+    `executor` is "" for threads. `resources` are the budgets of which it takes something besides slots, and `has_rate`
+    says whether one of them is a rate. `section` is the key of the file under which it stands. `disabled` says why it
+    does not run, "" if it may. The other fields are as in `NodeSpec`.
     """
 
     id: str
@@ -65,13 +63,8 @@ class PlannedNode:
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     section: str = "nodes"
     executor: str = ""
-    estimated: float = 1.0
-    takes: tuple[tuple[str, float], ...] = _ONE_CPU
-    retry: Retry = NO_RETRY
-    timeout: float | None = None
-    continue_on_error: bool = False
-    is_mapped: bool = False
-    is_async: bool = False
+    resources: tuple[str, ...] = ()
+    has_rate: bool = False
     disabled: str = ""
 
     @property
@@ -87,12 +80,16 @@ class PlannedNode:
 
 @frozen
 class RunPlan:
-    """The plan of a run. `texts` are the lines with the definitions of nodes, by their places: `p.yaml:3`."""
+    """The plan of a run. `texts` are the lines of nodes in their files, by their places as `place_of` returns them."""
 
     on: Circumstances
     nodes: Mapping[str, PlannedNode]
-    budgets: Mapping[str, Budget]
     texts: Mapping[str, str]
+
+
+def place_of(node: PlannedNode) -> str:
+    """Return the place of a node: the pipeline file, and the line."""
+    return f"{node.file}:{node.line}"
 
 
 def write_run_plan(
@@ -103,65 +100,55 @@ def write_run_plan(
     on: Circumstances,
     *,
     executors: Mapping[str, str],
-    redact: Callable[[str], str] = str,
+    redact: Any = None,
 ) -> None:
-    """Write the plan of the run with this id. The texts of definitions go through `redact`.
+    """Write the plan of the run with this id. The texts of nodes go through `redact`.
 
     `executors` are those of nodes that do not run on threads.
     """
     specs = (*pipeline.nodes.values(), *pipeline.last_nodes.values(), *pipeline.disabled_nodes.values())
-    nodes = [
-        _planned(spec, plan.nodes.get(spec.id), executors.get(spec.id, ""), pipeline.disabled.get(spec.id, ""))
-        for spec in specs
-    ]
-    found = RunPlan(on, {node.id: node for node in nodes}, dict(plan.budgets), _texts_of(specs, redact))
-    database.kept(PLANS, run)[1](found)
-
-
-def _planned(spec: NodeSpec, node: Node | None, executor: str, disabled: str) -> PlannedNode:
-    more: dict[str, Any] = {}
-    if node is not None:
-        names = ("retry", "timeout", "continue_on_error")
-        more = {"estimated": node.estimated_duration, "takes": node.resources}
-        more |= {name: getattr(node, name) for name in names}
-    return PlannedNode(
-        spec.id,
-        spec.kind_shown,
-        spec.source.file,
-        spec.source.line,
-        {item.name: item.outputs for item in spec.inputs},
-        tuple([output for item in spec.references for output in item.outputs]),
-        tuple(spec.outputs),
-        tuple(spec.needs),
-        spec.of,
-        spec.cell,
-        spec.section,
-        executor,
-        is_mapped=spec.map is not None,
-        is_async=spec.map is not None and spec.map.form is not None and spec.map.form.is_async,
-        disabled=disabled,
-        **more,
-    )
-
-
-def _texts_of(specs: Iterable[NodeSpec], redact: Callable[[str], str]) -> dict[str, str]:
-    """Return the lines with the definitions of nodes, by their places. Of files, no more is kept than is shown."""
-    lines_of: dict[str, list[str]] = {}
-    found: dict[str, str] = {}
+    rates = {name for name, budget in plan.budgets.items() if budget.per}
+    nodes: dict[str, PlannedNode] = {}
+    texts: dict[str, str] = {}
+    lines_of = cache(_lines_of)
     for spec in specs:
-        file, line = spec.source.file, spec.source.line
-        if file not in lines_of:
-            lines_of[file] = redact(_read(file)).split("\n")
-        if (place := f"{file}:{line}") not in found:
-            found[place] = "\n".join(lines_of[file][index] for index in _definition_lines(lines_of[file], line))
-    return found
+        resources = plan.nodes[spec.id].resources if spec.id in plan.nodes else ()
+        takes = tuple([name for name, _ in resources if name != _CPU])
+        node = nodes[spec.id] = PlannedNode(
+            spec.id,
+            spec.kind_shown,
+            spec.source.file,
+            spec.source.line,
+            {item.name: item.outputs for item in spec.inputs},
+            tuple([output for item in spec.references for output in item.outputs]),
+            tuple(spec.outputs),
+            tuple(spec.needs),
+            spec.of,
+            spec.cell,
+            spec.section,
+            executors.get(spec.id, ""),
+            takes,
+            not rates.isdisjoint(takes),
+            pipeline.disabled.get(spec.id, ""),
+        )
+        if (place := place_of(node)) not in texts:
+            text = _definition(lines_of(node.file), node.line, spec.local_name)
+            texts[place] = redact(text) if redact else text
+    database.kept(PLANS, run)[1](RunPlan(on, nodes, texts))
 
 
-def _read(file: str) -> str:
+def _lines_of(file: str) -> list[str]:
     with suppress(OSError, ValueError):
-        text = Path(file).read_text(encoding="utf-8")
-        return text if len(text) <= _LONGEST_TEXT else ""
-    return ""
+        return Path(file).read_text(encoding="utf-8").split("\n")
+    return []
+
+
+def _definition(lines: Sequence[str], line: int, name: str) -> str:
+    """Return the lines of a node without their indent, "" if they do not have its name: the file was being changed."""
+    found = [lines[index] for index in _definition_lines(lines, line)]
+    if not any(name in text for text in found):
+        return ""
+    return "\n".join([text[_indent(found[0]) :] for text in found])
 
 
 def _definition_lines(lines: Sequence[str], line: int) -> range:

@@ -427,7 +427,6 @@ class Run:
             slots=self.plan.slots,
             executor=where.executor,
             schedule=where.schedule,
-            keep_going=where.keep_going,
             cores=cores(),
             memory=available_memory(),
             platform=f"{system.sysname} {system.release} {system.machine}",

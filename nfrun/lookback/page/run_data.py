@@ -16,7 +16,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.core.text import escape_controls, shortened
 from nfrun.history.database import read_journal
 from nfrun.history.journal import FinishedOutput, JournalContents
-from nfrun.history.run_plan import PlannedNode, RunPlan
+from nfrun.history.run_plan import PlannedNode, RunPlan, place_of
 from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.lookback.page.output_data import MANY, add_details
 from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded, read_recorded
@@ -97,9 +97,8 @@ def run_data(work: WorkDir, run: ListedRun, redactor: Redactor, unknown: Sequenc
 
 def _document(work: WorkDir, found: Recorded, *, has_contents: bool) -> dict[str, Any]:
     is_brief = len(found.nodes) > MANY
-    definitions = None if found.plan is None else Definitions(found.plan)
     path = path_of(found)
-    nodes = {name: node_data(found, name, definitions, is_brief=is_brief) for name in found.nodes}
+    nodes = {name: node_data(found, name, is_brief=is_brief) for name in found.nodes}
     for name, lane in _lanes(found).items():
         nodes[name]["lane"] = lane
     for name in path.nodes:
@@ -169,7 +168,7 @@ _MOST_SHOWN = 10  # failing rows of a check
 _AS_ALWAYS = ("of", "matrix", "status", "because", "tolerated", "checks", "map")  # as in each document of a run
 
 
-def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is_brief: bool) -> dict[str, Any]:
+def node_data(found: Recorded, name: str, *, is_brief: bool) -> dict[str, Any]:
     """Return a node as JSON values. A brief one has no schemas, no digests, and no text of its definition."""
     node, planned = found.nodes[name], found.planned.get(name)
     known = node_document(node, node.of, node.cell, node.work)
@@ -196,12 +195,12 @@ def node_data(found: Recorded, name: str, definitions: Definitions | None, *, is
         of_check |= {"text": check.text, "failing_rows": list(check.shown[:_MOST_SHOWN])}
     if node.map is not None:
         shown["map"]["busy"] = round(node.map.busy, 6)
-    if definitions is not None and planned is not None:
-        shown["definition"] = definitions.of(planned, is_brief=is_brief)
+    if found.plan is not None and planned is not None:
+        shown["definition"] = _definition(planned, found.plan, is_brief=is_brief)
     if node.failure is not None:
         shown["failure"] = failure_document(node.failure)
-        if definitions is not None and planned is not None:
-            shown["failure"]["place"] = place_of(planned)
+        if planned is not None:
+            shown["failure"]["place"] = escape_controls(place_of(planned))
     return shown
 
 
@@ -254,37 +253,13 @@ def _output(output: FinishedOutput, *, is_brief: bool) -> dict[str, Any]:
 _MOST_LINES, _LONGEST_LINE = 60, 300
 
 
-class Definitions:
-    """The definitions of the nodes of a run, as they were."""
-
-    def __init__(self, plan: RunPlan) -> None:
-        self._texts = plan.texts
-
-    def of(self, node: PlannedNode, *, is_brief: bool) -> dict[str, Any]:
-        """Return the place of a node and, unless it is to be brief, its text in the pipeline file."""
-        found: dict[str, Any] = {"place": place_of(node)}
-        if not is_brief and (lines := self._text(node)):
-            found["yaml"] = "\n".join(lines)
-        return found
-
-    def _text(self, node: PlannedNode) -> list[str]:
-        """Return the lines of a node; none if the text does not have it there, as when the file was being changed."""
-        found = self._texts.get(f"{node.file}:{node.line}", "").split("\n")
-        if not any(_name_in_file(node) in line for line in found):
-            return []
-        indent = len(found[0]) - len(found[0].lstrip(" "))
-        cut = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in found[:_MOST_LINES]]
-        return [line[indent:] for line in cut] + (["…"] if len(found) > _MOST_LINES else [])
-
-
-def place_of(node: PlannedNode) -> str:
-    """Return the place of a node: the pipeline file, and the line."""
-    return f"{escape_controls(node.file)}:{node.line}"
-
-
-def _name_in_file(node: PlannedNode) -> str:
-    """Return the name under which the file has a node: for a cell, that of its matrix."""
-    return (node.of or node.id).rpartition("/")[2]
+def _definition(node: PlannedNode, plan: RunPlan, *, is_brief: bool) -> dict[str, Any]:
+    """Return the place of a node and, unless it is to be brief, the lines of the file that define it."""
+    place = place_of(node)
+    lines = [] if is_brief else plan.texts.get(place, "").split("\n")
+    shown = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…" for line in lines[:_MOST_LINES]]
+    text = "\n".join([*shown, *(["…"] if len(lines) > _MOST_LINES else [])])
+    return {"place": escape_controls(place), **({"yaml": text} if text else {})}
 
 
 _MOST_CHANGED = 200

@@ -5,7 +5,7 @@ Of a run without an end, which was killed or goes on, it says what was under way
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -82,7 +82,6 @@ def seconds_without_work(spans: Sequence[tuple[float, float]], end: float) -> fl
     return idle + max(0.0, end - last)
 
 
-_CPU = "cpu"  # the resource that slots are
 _HOW = (
     "This is the time from the start of the command to its end in which no node was at work: nfrun started, read the "
     "pipeline, decided what to reuse, started nodes, and wrote what was left. What it did beside nodes that ran is not "
@@ -119,15 +118,9 @@ def overhead(found: Recorded) -> dict[str, Any] | None:
 
 def _busy(found: Recorded) -> Iterator[tuple[float, float]]:
     """Yield when nodes were at work, from the first attempt of each to the end of its last."""
-    rates = _rates(found)
     for name, span in found.spans.items():
-        takes = found.planned[name].takes if name in found.planned else ()
-        waits = any(resource in rates for resource, _ in takes)
+        waits = name in found.planned and found.planned[name].has_rate
         yield (span.ready if waits else span.started), span.ended
-
-
-def _rates(found: Recorded) -> Collection[str]:
-    return {name for name, budget in found.plan.budgets.items() if budget.per} if found.plan is not None else ()
 
 
 def path_of(found: Recorded) -> RecordedPath:
@@ -143,7 +136,7 @@ def path_data(found: Recorded, path: RecordedPath) -> dict[str, Any]:
     times = {"seconds": path.seconds, "work": path.work, "queued": path.queued, "retrying": path.retrying}
     last = {name: span for name, span in found.spans.items() if found.runs_last(name)}
     planned = [found.planned[node] for node in path.nodes if node in found.planned]
-    text = path.text(found.slots, dict.fromkeys(name for node in planned for name, _ in node.takes if name != _CPU))
+    text = path.text(found.slots, dict.fromkeys(name for node in planned for name in node.resources))
     if last:
         seconds = max(span.ended for span in last.values()) - min(span.ready for span in last.values())
         text += f" Then {shortened([*last], _MAX_LISTED)} ran last, in {format_seconds(seconds)}."
