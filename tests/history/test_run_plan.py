@@ -57,17 +57,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert read is not None
     assert read.on == ON
     assert read.nodes["off"] == PlannedNode("off", "sql", file, 9, disabled="its 'if' is false")
-<<<<<<< HEAD
-    places = {f"{file}:1": "nodes: it is ***ter22", f"{file}:7": "", f"{file}:9": "", "gone.yaml:1": ""}
-    assert read.texts == places
-    assert read.nodes["a"] == PlannedNode("a", "sql", file, 1, outputs=("left", "right"), estimated=0.25)
-    takes = (("cpu", 1.0), ("gpu", 1.0))
-    cell = {"of": "c", "cell": {"n": 1}, "estimated": 0.25, "takes": takes, "retry": Retry(2), "timeout": 3.0}
-=======
     assert {place: text for place, text in read.texts.items() if text} == {f"{file}:2": "a: it is ***ter22"}
     assert read.nodes["a"] == PlannedNode("a", "sql", file, 2, outputs=("left", "right"))
     cell = {"of": "c", "cell": {"n": 1}, "resources": ("gpu",)}
->>>>>>> 21a6bbc6 (Keep in the plan of a run what its page shows: the lines of its nodes, and no budgets, retries and estimates)
     assert read.nodes["c"] == PlannedNode("c", "sql", "gone.yaml", 1, **cell)
     reads = {"x": ("a.left", "c")}
     assert read.nodes["b"] == PlannedNode("b", "sql", file, 7, reads, needs=("c",), executor="process")
