@@ -95,6 +95,8 @@ class TextForTerminal:
     Ignores bytes at the end that are no whole character.
     """
 
+    closed = False
+
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
 

@@ -7,7 +7,6 @@ can express.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -201,26 +200,7 @@ def write_stream(table: pa.Table, format: str, stream: IO[bytes]) -> None:
     Raises FormatError if the format cannot hold the table, and OSError for errors of the system.
     """
     with _reasons(f"the table cannot be written as {format}"):
-        write_as(format, table, pa.PythonFile(_Sink(stream), "w"), Path(f"table.{format}"))
-
-
-class _Sink(io.RawIOBase):
-    """A stream for pyarrow that counts the bytes: its writers ask for the position, which a pipe does not tell."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._stream.write(data)
-        self._position += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._position
+        write_as(format, table, pa.PythonFile(stream, "w"), Path(f"table.{format}"))
 
 
 # ------------------------------------------------------------------ which files
