@@ -53,26 +53,12 @@ def errors_for_programs(options: Any = None, names: Mapping[str, str] = NOTHING)
 
 
 def _in_python(text: str, names: Mapping[str, str]) -> str:
-    """Return a message with arguments in the place of options: `until="save"` for `--until save`."""
+    """Return a message with the names of arguments in the place of options: `until save` for `--until save`."""
     if "-" not in text:
         return text
     from nfrun.session.options import RunOptions  # here, as few messages have an option
 
-    text = re.sub(r"-p (\w+)=…", r'params={"\1": …}', text)
-    text = re.sub(r"--input (\w+)=FILE", r'inputs={"\1": …}', text)
-    by_flag = {flag: field for field in fields(RunOptions) for flag in field.metadata["flags"] if len(flag) > 2}
-
-    def argument(found: re.Match[str]) -> str:
-        field = by_flag.get(found[1])
-        if field is None:
-            return found[0]
-        name = _argument(found[1], RunOptions, names)
-        if field.metadata["kind"] is bool:
-            return f"{name}=True{found[2] or ''}"
-        value = (found[2] or "").strip()
-        return f'{name}="{value}"' if value else name
-
-    return re.sub(r"(--[a-z-]+)( [\w./@*:+-]*[\w*+])?", argument, text)
+    return re.sub(r"--[a-z-]+|\B-p\b", lambda found: _argument(found[0], RunOptions, names), text)
 
 
 def _argument(option: str, options: Any, names: Mapping[str, str]) -> str:

@@ -76,24 +76,10 @@ def _table(name: str, value: Any) -> Any:
         why = str(error).removeprefix("the function returned ")
         what = f"'{name}' is {why}"
         raise UsageError(f"{what} (give a path, a table, or a list of mappings)", "--input") from None
-    table = _with_plain_texts(found.read_all() if hasattr(found, "read_all") else found)
+    table = found.read_all() if hasattr(found, "read_all") else found
     # What pandas notes of its index is no content: rows and frames with the same columns are the same table.
     more = {key: text for key, text in (table.schema.metadata or {}).items() if key != b"pandas"}
     return table.replace_schema_metadata(more or None)
-
-
-def _with_plain_texts(table: Any) -> Any:
-    """Return a table with one type for texts, whatever made it: pandas gives large_string, polars string_view.
-
-    A column whose texts are too long for that (more than 2 GB in a chunk) stays as it is.
-    """
-    import pyarrow as pa
-
-    for i, field in enumerate(table.schema):
-        if field.type in (pa.large_string(), pa.string_view()):
-            with suppress(pa.ArrowInvalid):
-                table = table.set_column(i, field.with_type(pa.string()), table.column(i).cast(pa.string()))
-    return table
 
 
 def _digest(table: Any) -> str:
