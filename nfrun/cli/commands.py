@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nfrun import __version__
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_IO, EXIT_OK, EXIT_USAGE, diagnostic_json, print_json, report_errors
 from nfrun.core.errors import SpecError, UsageError
-from nfrun.core.values import asdict
+from nfrun.core.values import asdict, frozen
 from nfrun.session.options import (
     BenchOptions,
     Options,
@@ -29,7 +29,6 @@ from nfrun.session.options import (
     cache_budget,
     cache_size_option,
     color_option,
-    command_options,
     declare,
     flag,
     json_option,
@@ -70,7 +69,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     return EXIT_OK
 
 
-@command_options
+@frozen
 class CleanOptions(Options):
     """The options of `nfrun clean`."""
 
@@ -81,6 +80,11 @@ class CleanOptions(Options):
     cache_size: int | None = cache_size_option()
     all: bool = flag("--all", help="Remove all runs, or those of PIPELINE, with tables of 'cache: true' nodes too.")
     dry_run: bool = flag("--dry-run", help="Only list what would be removed.")
+
+    def check(self) -> None:
+        """Refuse a size of what stays where nothing stays."""
+        if self.all and self.cache_size is not None:
+            raise UsageError("--all removes all tables: give one of them", "--cache-size")
 
 
 def clean(options: CleanOptions, messages: Messages) -> int:
@@ -202,7 +206,7 @@ def version() -> int:
     return EXIT_OK
 
 
-@command_options
+@frozen
 class DoctorOptions(Options):
     """The options of `nfrun doctor`."""
 
@@ -255,7 +259,7 @@ def _checked_folders(options: DoctorOptions) -> tuple[Path, Path]:
     return folder, (options.work or folder / WORK_DIR).absolute()
 
 
-@command_options
+@frozen
 class PluginsOptions(Options):
     """The options of `nfrun plugins`."""
 
@@ -304,7 +308,7 @@ def _as_written(half: StaticHalf) -> dict[str, Any]:
     }
 
 
-@command_options
+@frozen
 class SchemaOptions(Options):
     """The options of `nfrun schema`."""
 

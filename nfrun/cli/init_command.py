@@ -22,7 +22,8 @@ from nfrun.cli.exit_codes import EXIT_OK
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import escape_controls, on_one_line, shortened
-from nfrun.session.options import Options, command_options, declare, parse_path
+from nfrun.core.values import frozen
+from nfrun.session.options import Options, declare, parse_path
 
 if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages
@@ -37,7 +38,7 @@ _SCHEMA = "pipeline.schema.json"
 _MOST_LISTED = 5
 
 
-@command_options
+@frozen
 class InitOptions(Options):
     """The options of `nfrun init`. Without a template, the templates are listed."""
 

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, print_json
 from nfrun.core.errors import UsageError
-from nfrun.core.values import KW_ONLY, MISSING
+from nfrun.core.values import KW_ONLY, MISSING, frozen
 from nfrun.session.options import (
     Options,
     color_option,
-    command_options,
     declare,
     flag,
     json_option,
@@ -55,7 +54,7 @@ _number = partial(
 )
 
 
-@command_options
+@frozen
 class LookOptions(Options):
     """The options of all commands that look back: whose runs are meant, and where they are."""
 
@@ -72,7 +71,7 @@ class LookOptions(Options):
     )
 
 
-@command_options
+@frozen
 class OneRunOptions(LookOptions):
     """The options of commands about one run. `run` is None for the last."""
 
@@ -80,21 +79,17 @@ class OneRunOptions(LookOptions):
     run: str | None = declare("--run", completes="run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
 
 
-@command_options
+@frozen
 class RunsOptions(LookOptions):
     """The options of `nfrun runs`. `limit` is None for the default."""
 
-    limit: int | None = _number(
-        *("-n", "--limit"),
-        idle={"all": "--all lists all runs"},
-        help="How many runs to list at most. Default: 20.",
-    )
+    limit: int | None = _number("-n", "--limit", help="How many runs to list at most. Default: 20.")
     all: bool = flag("--all", help="List all runs.")
     json: bool = json_option()
     color: str = color_option()
 
 
-@command_options
+@frozen
 class ShowOptions(OneRunOptions):
     """The options of `nfrun show`. If `node` is None, the whole run is shown."""
 
@@ -105,19 +100,17 @@ class ShowOptions(OneRunOptions):
     color: str = color_option()
 
 
-@command_options
+@frozen
 class LogsOptions(OneRunOptions):
     """The options of `nfrun logs`. `attempt` is None for the last, and `run` also for one under way."""
 
     node: str = _node(default=MISSING)
-    attempt: int | None = _number(
-        "--attempt", idle={"follow": "--follow prints all attempts"}, help="Which attempt. Default: the last."
-    )
+    attempt: int | None = _number("--attempt", help="Which attempt. Default: the last.")
     follow: bool = flag("-f", "--follow", help="Follow the run that is under way until the node has ended.")
     color: str = color_option()
 
 
-@command_options
+@frozen
 class DiffOptions(LookOptions):
     """The options of `nfrun diff`. `before` and `after` are None for the two last runs."""
 
@@ -144,7 +137,7 @@ class DiffOptions(LookOptions):
             raise UsageError("it needs --data, which compares rows", "--key")
 
 
-@command_options
+@frozen
 class ReportOptions(OneRunOptions):
     """The options of `nfrun report`. `file` is None for a name made of the pipeline and the number of the run."""
 
@@ -162,7 +155,7 @@ class ReportOptions(OneRunOptions):
     )
 
 
-@command_options
+@frozen
 class OpenOptions(OneRunOptions):
     """The options of `nfrun open`."""
 
@@ -197,7 +190,7 @@ class OpenOptions(OneRunOptions):
             raise UsageError(f"'{self.file}' is not a name for {self.format}", "--format")
 
 
-@command_options
+@frozen
 class ShellOptions(OneRunOptions):
     """The options of `nfrun shell`."""
 

@@ -89,7 +89,7 @@ def frozen(cls: type[_Value]) -> type[_Value]:
     node.
     """
     made: Any = mutable(cls)
-    made._compared_values = staticmethod(attrgetter(*[field.name for field in fields(made) if field.compare]))
+    made._compared_values = staticmethod(values_of(*[field.name for field in fields(made) if field.compare]))
     made.__eq__, made.__hash__ = _equal, _hash
     return cast("type[_Value]", made)
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, ClassVar
 
 from nfrun.core.errors import UsageError
-from nfrun.core.pipeline import NOTHING, Pipeline, has_expression
+from nfrun.core.pipeline import Pipeline, has_expression
 from nfrun.core.selection import parse_selector
-from nfrun.core.values import KW_ONLY, MISSING, Field, field, fields, mutable, replace
+from nfrun.core.values import KW_ONLY, MISSING, field, fields, frozen, replace
 from nfrun.engine.executors.registry import CLUSTERS, EXECUTORS
 from nfrun.system.runtime import cores
 from nfrun.system.units import LONGEST, parse_duration, parse_size
@@ -136,10 +136,7 @@ def parse_address(address: str) -> str:
 
 def parse_store(store: str) -> str:
     """Return the address of a place for outputs: a URI, or an absolute path. Raises ValueError."""
-    from nfrun.tables.places.base import (
-        PlaceError,
-        check_address,  # few runs have a store
-    )
+    from nfrun.tables.places.base import PlaceError, check_address  # few runs have a store
 
     try:
         check_address(store)
@@ -172,15 +169,12 @@ def tells_github(options: object, environ: Mapping[str, str]) -> bool:
     return bool(found[0]) or (found[1] is False and environ.get("GITHUB_ACTIONS") == "true")
 
 
-_Command = TypeVar("_Command")
-
 # What options name, beside their choices. `nodes` are those of a file, by selectors; `node` and `output` are recorded.
 COMPLETED = ("", "profile", "params", "inputs", "nodes", "node", "output", "run")
 
 # The headings of options in the help of commands that have many.
 PARAMETERS, SELECTION = "Parameters and inputs", "Which nodes run"
 SHOWN, WORKING, KEPT = "What is shown and written", "How nodes run", "What is kept"
-_HEADINGS = (PARAMETERS, SELECTION, SHOWN, WORKING, KEPT)
 
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
@@ -195,7 +189,6 @@ def declare(
     bare: str | None = None,
     completes: str = "",
     group: str = "",
-    idle: Mapping[str, str] = NOTHING,
     **settings: Any,
 ) -> Any:
     """Declare an option, or an argument if it has no flags.
@@ -204,23 +197,16 @@ def declare(
     the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
     with any text if `wrong` completes the message "'value' is ...". `bare` is the value of an option that is given
     without one. `completes` says what it names, for the completion in shells: one of COMPLETED. `group` is the heading
-    in the help of a command with many options. `idle` says why it would count for nothing, by the names of the options
-    beside which it would: giving both is an error. `settings` are those of typer.
+    in the help. `settings` are those of typer.
     """
     assert completes in COMPLETED, completes
     declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices, "bare": bare}
-    declared |= {"completes": completes, "group": group, "idle": idle, "settings": settings}
+    declared |= {"completes": completes, "group": group, "settings": settings}
     return field(default=default, metadata=declared)
 
 
-@dataclass_transform(frozen_default=True)
-def command_options(cls: type[_Command]) -> type[_Command]:
-    """Make a class of values that is frozen for the type checker only, and has the `==` of `Options`."""
-    return mutable(cls)
-
-
-@command_options
-class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
+@frozen
+class Options:
     """The options of one command. Texts become values here. Raises UsageError if one is wrong."""
 
     def __post_init__(self) -> None:
@@ -234,26 +220,10 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
             except ValueError as error:
                 name = (*declared["flags"], declared["settings"].get("metavar"))[0]
                 raise UsageError(f"'{value}' is {wrong}" if wrong else str(error), name) from None
-        for option in fields(self):
-            value = getattr(self, option.name)
-            is_given = value is not None and value is not False and value != ()  # 0 is a value
-            why = next((why for other, why in option.metadata["idle"].items() if getattr(self, other, False)), "")
-            if is_given and why:
-                raise UsageError(f"{why}: give one of them", option.metadata["flags"][-1])
         self.check()
 
     def check(self) -> None:
         """Refuse values that do not go together. Raises UsageError."""
-
-    def __eq__(self, other: object) -> bool:
-        names = [option.name for option in fields(self)]
-        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
-
-
-def in_order_of_help(options: Iterable[Field[Any]]) -> dict[str, Field[Any]]:
-    """Return options by name, below the headings of the help."""
-    declared = [*options]
-    return {one.name: one for group in ("", *_HEADINGS) for one in declared if one.metadata["group"] == group}
 
 
 flag = partial(declare, kind=bool, default=False)
@@ -293,7 +263,6 @@ cache_size_option = partial(
     parse=parse_cache_size,
     wrong=NO_CACHE_SIZE,
     metavar="SIZE",
-    idle={"keep": "--keep removes no tables", "all": "--all removes all tables"},
     help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
     "or a tenth of the free space, whichever is less.",
     group=KEPT,
@@ -322,7 +291,6 @@ github_option = partial(
     "--github",
     help="Tell GitHub's runner what is found. This is the default where GITHUB_ACTIONS is true.",
     group=SHOWN,
-    idle={"no_github": "--no-github turns off what --github turns on"},
 )
 no_github_option = partial(flag, "--no-github", help="Do not, also where GITHUB_ACTIONS is true.", group=SHOWN)
 
@@ -364,7 +332,7 @@ def with_bare_values(options: type[Options], words: Sequence[str]) -> list[str]:
     return found
 
 
-@command_options
+@frozen
 class What(Options):
     """Says what runs: a pipeline file with its work folder, values of parameters and inputs, and selected nodes.
 
@@ -420,19 +388,14 @@ class What(Options):
     fresh: bool | None = flag(
         "--fresh", default=None, help="Run all nodes, whatever earlier runs have finished.", group=SELECTION
     )
-    resume: bool = flag(
-        "--resume",
-        help="Reuse what earlier runs have finished. This is the default.",
-        group=SELECTION,
-        idle={"fresh": "--fresh runs what --resume reuses"},
-    )
+    resume: bool = flag("--resume", help="Reuse what earlier runs have finished. This is the default.", group=SELECTION)
     verify: bool = flag(
         "--verify", help="Read all files that nodes read, also large ones that seem unchanged.", group=SELECTION
     )
     work: Path | None = work_option()
 
 
-@command_options
+@frozen
 class Kept(Options):
     """Says what stays of a run, and of those before."""
 
@@ -443,17 +406,14 @@ class Kept(Options):
     )
 
 
-@command_options
+@frozen
 class Shown(Options):
     """Says what people and other programs see of a run."""
 
     json: bool = json_option()
     quiet: bool = flag("-q", "--quiet", help="Print failures only.", group=SHOWN)
     verbose: bool = flag(
-        *("-v", "--verbose"),
-        help="Also show when nodes start, and every node, reused ones too.",
-        group=SHOWN,
-        idle={"quiet": "--quiet prints failures only"},
+        "-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.", group=SHOWN
     )
     color: str = color_option()
     report: Path | None = file_option("--report", help="Write a page about the run, for browsers: one HTML file.")
@@ -464,7 +424,7 @@ class Shown(Options):
     no_github: bool = no_github_option()
 
 
-@command_options
+@frozen
 class ClusterOptions(Options):
     """The options of commands that may use a cluster, which have an `executor`."""
 
@@ -493,7 +453,7 @@ class ClusterOptions(Options):
                 raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)
 
 
-@command_options
+@frozen
 class Where(ClusterOptions):
     """Says where nodes run, and how. `slots` is None for those of the profile, `memory` for a quarter of the memory.
 
@@ -567,7 +527,7 @@ class RunOptions(Options):  # noqa: PLW1641  (as of `Options`)
     `resume` or `force` says that other nodes are reused.
     """
 
-    __dataclass_fields__: ClassVar = in_order_of_help(option for part in _PARTS.values() for option in fields(part))
+    __dataclass_fields__: ClassVar = {option.name: option for part in _PARTS.values() for option in fields(part)}
     what: What
     kept: Kept
     shown: Shown
@@ -604,7 +564,7 @@ class RunOptions(Options):  # noqa: PLW1641  (as of `Options`)
                 raise UsageError(f"--handoff {handoff} leaves no files of tables", option)
 
 
-@command_options
+@frozen
 class PlanOptions(What):
     """The options of `nfrun plan`. `slots` is None for those of the profile."""
 
@@ -616,12 +576,7 @@ class PlanOptions(What):
     verbose: bool = flag("-v", "--verbose", help="Show each cell of a matrix.", group=SHOWN)
 
     def check(self) -> None:
-        """Refuse what is not shown, and take `--json` and `--format json` for the same."""
-        for option, given in (("--force", self.force), ("--verify", self.verify)):
-            if self.fresh and given:
-                raise UsageError("--fresh shows the plan alone: give one of them", option)
-        if self.verbose and self.format in ("mermaid", "dot"):
-            raise UsageError(f"--format {self.format} has no rows: give one of them", "--verbose")
+        """Take `--json` and `--format json` for the same."""
         if self.json and self.format not in ("text", "json"):
             raise UsageError(f"it means --format json, and --format {self.format} is given: give one of them", "--json")
         if self.json or self.format == "json":
@@ -629,10 +584,7 @@ class PlanOptions(What):
                 setattr(self, name, value)
 
 
-PlanOptions.__dataclass_fields__ = in_order_of_help(fields(PlanOptions))
-
-
-@command_options
+@frozen
 class ValidateOptions(ClusterOptions):
     """The options of `nfrun validate`."""
 
@@ -652,7 +604,7 @@ class ValidateOptions(ClusterOptions):
     no_github: bool = no_github_option()
 
 
-@command_options
+@frozen
 class BenchOptions(Options):
     """The options of `nfrun bench`.
 

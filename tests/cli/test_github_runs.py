@@ -97,9 +97,6 @@ def test_it_can_be_turned_off_and_on(folder: Path, here: Here, monkeypatch: pyte
         "::error title=shop%3A node 'report' failed::shop.yaml:5:3: "
         in here(folder, "run", "shop.yaml", "--github").stderr
     )
-    done = here(folder, "run", "shop.yaml", "--github", "--no-github")
-    assert done.returncode == 2
-    assert "Invalid value for --github: --no-github turns off what --github turns on: give one of them" in done.stderr
 
 
 def test_quiet_prints_annotations_only(folder: Path, here: Here) -> None:

@@ -39,7 +39,8 @@ GROUPS = ["Parameters and inputs", "Which nodes run", "What is shown and written
 def test_options_are_under_their_headings(command: str) -> None:
     text = help_of(command)
     assert text.split("\n")[1].strip() == f"Usage: nfrun {command} [OPTIONS] PIPELINE"
-    assert headings(text) == ["Arguments", "Options", *GROUPS]
+    assert headings(text)[:4] == ["Arguments", "Options", *GROUPS[:2]]
+    assert sorted(headings(text)[2:]) == sorted(GROUPS)
 
 
 @pytest.mark.parametrize(
