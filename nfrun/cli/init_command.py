@@ -11,7 +11,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.text import escape_controls, on_one_line, shortened
 from nfrun.core.values import frozen
 from nfrun.session.options import Options, declare, parse_path
+from nfrun.system.atomic_files import atomic_write, name_errors
 
 if TYPE_CHECKING:
     from nfrun.system.std_streams import Messages
@@ -56,7 +56,7 @@ class InitOptions(Options):
 def init(options: InitOptions, messages: Messages) -> int:
     """Make a project from a template, or list the templates.
 
-    Raises UsageError before anything is made, and OSError, after which nothing is left.
+    Raises UsageError before anything is made, and OSError.
     """
     if options.template is None:
         told = _overview()
@@ -104,29 +104,10 @@ def _taken(folder: Path, file: Path) -> str:
 
 
 def _make(files: Mapping[Path, bytes], folder: Path) -> None:
-    """Write new files into a folder, which is made if it is missing.
-
-    Raises OSError, also if a file is there by now. Whatever ends it early, all that it has made is removed.
-    """
-    made: list[Callable[[], object]] = []  # what removes it
-    path = folder
-    try:
-        for name, content in files.items():
-            path = folder / name
-            for parent in reversed([path.parent, *path.parent.parents]):
-                if not parent.is_dir():
-                    parent.mkdir()
-                    made.append(parent.rmdir)
-            with path.open("xb") as file:
-                made.append(path.unlink)
-                file.write(content)
-    except BaseException as error:
-        for remove in reversed(made):
-            with suppress(OSError):
-                remove()
-        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
-            error.filename = str(path)
-        raise
+    """Write new files into a folder, each whole or not at all. Raises OSError: those that were written stay."""
+    for name, content in files.items():
+        with name_errors(folder / name), atomic_write(folder / name) as partial:
+            Path(partial).write_bytes(content)
 
 
 # ------------------------------------------------------------------ what is told

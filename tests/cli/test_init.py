@@ -10,7 +10,6 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -198,27 +197,26 @@ def test_here_in_a_message(home: Path, here: Here) -> None:
     [
         (errno.ENOSPC, 74, "nfrun: {path}: No space left on device\n"),
         (errno.EACCES, 77, "nfrun: no permission: {path}\n"),
-        (errno.EEXIST, 74, "nfrun: {path}: File exists\n"),
     ],
 )
-def test_nothing_is_left_if_a_file_cannot_be_written(
+def test_each_file_is_written_as_a_whole_or_not(
     home: Path, here: Here, monkeypatch: pytest.MonkeyPatch, number: int, code: int, message: str
 ) -> None:
-    opened = Path.open
+    write = Path.write_bytes
+    orders = (TEMPLATE_FOLDERS / "etl/data/orders.csv").read_bytes()
 
-    def fail(path: Path, mode: str = "r", **rest: Any) -> Any:
-        if path.name == "orders.csv" and mode == "xb":
+    def fail(path: Path, content: bytes) -> int:
+        if content == orders:
+            write(path, content[:9])
             raise OSError(number, os.strerror(number))
-        return opened(path, mode, **rest)
+        return write(path, content)
 
-    (home / "mine").mkdir()
-    (home / "mine" / "sql").mkdir()
-    monkeypatch.setattr(Path, "open", fail)
-    for folder in ("mine", "new/folder"):
-        done = here(home, "init", "etl", folder)
-        assert (done.returncode, done.stdout) == (code, "")
-        assert done.stderr == message.replace("{path}", str(home / folder / "data" / "orders.csv"))
-    assert everything(home) == ["mine", "mine/sql"]
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    done = here(home, "init", "etl", "new/folder")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == message.replace("{path}", str(home / "new/folder/data/orders.csv"))
+    assert "new/folder/data/customers.csv" in everything(home)
+    assert not [name for name in everything(home) if "orders" in name]
 
 
 @pytest.mark.parametrize("name", ["no", "-x", "[1]*", "${{ x }}", "two\nlines"])
