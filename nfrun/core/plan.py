@@ -215,23 +215,6 @@ def longest_path(plan: Plan, duration_of: Mapping[str, float] | None = None) -> 
     return path[::-1], total[end]
 
 
-def least_times(plan: Plan, *, is_recorded: bool) -> dict[str, float]:
-    """Return the least time that the nodes of a plan need because of each budget of its file, in seconds.
-
-    If no durations `is_recorded`, it counts nodes, and rates, which are about seconds, are left out.
-    """
-    found: dict[str, float] = {}
-    for name, budget in plan.budgets.items():
-        takes = [(dict(node.resources).get(name, 0.0), node.estimated_duration) for node in plan.nodes.values()]
-        if not budget.amount or (budget.per and not is_recorded):
-            continue
-        if budget.per:
-            found[name] = max(0.0, sum(tokens for tokens, _ in takes) - 1) * budget.per / budget.amount
-        else:
-            found[name] = sum(amount * seconds for amount, seconds in takes) / budget.amount
-    return found
-
-
 def best_speedup(work: float, longest: float, slots: int) -> float:
     """Return the best possible speedup over one node at a time: `work / max(longest, work / slots)`.
 

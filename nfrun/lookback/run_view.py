@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +30,20 @@ _COUNTED = {"ran": "ok", "reused": "reused", "failed": "failed"}
 
 @frozen
 class RunRow:
-    """A run in the list, and its parameters that differ from those of the run before; all of them if that has none."""
+    """A run in the list, and its parameters that differ from those of the run before; all of the first in the list."""
 
     run: ListedRun
     changed: Mapping[str, Any]
 
 
 def newest_rows(runs: Iterable[ListedRun], limit: int | None) -> list[RunRow]:
-    """Return the first `limit` of `runs`, which are the newest first; all if it is None.
-
-    Reads on until it knows the run before each of them, of the same pipeline.
-    """
-    rows: list[ListedRun] = []
-    before: dict[str, ListedRun] = {}  # by the id of a run, the run before it
-    waiting: dict[str, str] = {}  # by pipeline, the id of the run whose run before is not known yet
-    for run in runs:
-        if (id := waiting.pop(run.pipeline, None)) is not None:
-            before[id] = run
-        if limit is None or len(rows) < limit:
-            waiting[run.pipeline] = run.id
-            rows.append(run)
-        elif not waiting:
-            break
-    return [
-        RunRow(run, changed_params(before[run.id].header.params if run.id in before else {}, run.header.params))
-        for run in rows
-    ]
+    """Return the first `limit` of `runs`, which are the newest first; all if it is None."""
+    rows: list[RunRow] = []
+    before: dict[str, Mapping[str, Any]] = {}  # by pipeline, the parameters of the run before
+    for run in reversed([*islice(runs, limit)]):
+        rows.append(RunRow(run, changed_params(before.get(run.pipeline, {}), run.header.params)))
+        before[run.pipeline] = run.header.params
+    return rows[::-1]
 
 
 def changed_params(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

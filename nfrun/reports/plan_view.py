@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.map_spec import MapSpec
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, OutputId, Pipeline
-from nfrun.core.plan import Plan, best_speedup, least_times, longest_path
+from nfrun.core.plan import Plan, best_speedup, longest_path
 from nfrun.core.text import escape_controls, shortened
 from nfrun.core.values import replace
 from nfrun.reports.format_units import format_count, format_seconds
@@ -155,19 +155,14 @@ def _text(
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
     yield f"\nlongest path: {' -> '.join(shown)} ({format_count(len(path), 'node')})"
     known = len(recorded.keys() & plan.nodes.keys())
-    limits = least_times(plan, is_recorded=known > 0)
-    bounds = {name: least for name, least in limits.items() if least > max(longest, plan.work / plan.slots) + 1e-9}
-    ratio = best_speedup(plan.work, max([longest, *bounds.values()]), plan.slots)
+    ratio = best_speedup(plan.work, longest, plan.slots)
     if known:
         basis = f"{format_seconds(plan.work)} of work, {format_seconds(longest)} on the longest path, as recorded"
         basis += "" if known == len(plan.nodes) else f" for {known} of {format_count(len(plan.nodes), 'node')}"
     else:
         basis = "nothing recorded yet: as if every node took the same time"
-    workers = format_count(plan.slots, "worker")
+    workers = format_count(plan.slots, "worker") + (" and no other limits" if pipeline.budgets else "")
     yield f"best possible with {workers}: {ratio:.1f}x faster than one after the other ({basis})"
-    for name, least in bounds.items():
-        time = format_seconds(least) if known else f"the time of {least:.3g} nodes"
-        yield f"limited by '{name}', of which there is {pipeline.budgets[name].text or 'the memory'}: at least {time}"
 
 
 def _mermaid(pipeline: Pipeline) -> Iterator[str]:

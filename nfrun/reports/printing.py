@@ -12,7 +12,7 @@ from typing import IO, Any, Protocol
 from nfrun.core.text import cell_width, fit_cells
 from nfrun.reports.format_units import PIPE_WIDTH
 
-_GAP = 3  # characters between two columns of a table
+GAP = 3  # characters between two columns of a table
 
 
 class Printer(Protocol):
@@ -103,7 +103,7 @@ class PlainTable:
 
     def __str__(self) -> str:
         """Return the lines, without blanks at their ends."""
-        gap = " " * _GAP
+        gap = " " * GAP
         columns = [_justified(*column) for column in zip(self._columns, self._right, strict=True)]
         heading, *rows = [f" {gap.join(row)}" for row in zip(*columns, strict=True)]
         lines = ["", heading, f" {'─' * (cell_width(heading) - 1)}", *rows, ""]

@@ -15,7 +15,7 @@ from nfrun.core.values import KW_ONLY, field, mutable
 from nfrun.reports.format_units import format_count, format_seconds, format_size, shown_place
 from nfrun.reports.last_line import last_line
 from nfrun.reports.line_reporter import NoEvents
-from nfrun.reports.printing import Printer
+from nfrun.reports.printing import GAP, Printer
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord, alike_failures, folded
 from nfrun.reports.table_preview import Preview, print_file, print_preview
 from nfrun.tables.python_values import NO_PREVIEW
@@ -29,7 +29,7 @@ _MAX_LISTED = 6  # names of nodes
 KEEP_GOING = "; -k runs what does not depend on it"
 _MAX_NAMES = 48  # characters of the names column
 _FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")
-_FEW, _WIDE = 4, 100  # figures of a narrow terminal, and the characters of one that has room for all
+_FEW, _OTHERS = 4, 24  # figures where not all of them fit, and characters for the number of a stage and its names
 _HINT_SHARE = 0.1  # of the wall time: waits that take more are worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
 _SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
@@ -95,15 +95,17 @@ class Summary(NoEvents):
         table = err.new_table()
         table.add_column("stage", justify="right", no_wrap=True)
         table.add_column("nodes", max_width=_MAX_NAMES)
-        shown_figures = len(_FIGURES) if err.width >= _WIDE else _FEW
-        for heading in _FIGURES[:shown_figures]:
+        figures = [_figures(stage) for stage in shown]
+        taken = sum(max(map(len, column)) + GAP for column in zip(_FIGURES, *figures, strict=True))
+        count = len(_FIGURES) if taken + _OTHERS <= err.width else _FEW
+        for heading in _FIGURES[:count]:
             table.add_column(heading, justify="right", no_wrap=True)
-        for stage in shown:
+        for stage, cells in zip(shown, figures, strict=True):
             folds = folded(stage.names, self.record.cells)
             names = ", ".join(folds[:6]) + (", …" if len(folds) > 6 else "")
-            ran, count = len(stage.names), self.record.stage_counts[stage.index].nodes
-            names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if len(folds) > 1 else names
-            table.add_row(str(stage.index + 1), err.shrinking_cell(names), *_figures(stage)[:shown_figures])
+            ran, of = len(stage.names), self.record.stage_counts[stage.index].nodes
+            names = f"{ran} of {of}: {names}" if ran < of else f"{ran}: {names}" if len(folds) > 1 else names
+            table.add_row(str(stage.index + 1), err.shrinking_cell(names), *cells[:count])
         err.print(table)
         if len(stages) > _MAX_STAGES:
             err.print_line(f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")

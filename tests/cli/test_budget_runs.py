@@ -141,11 +141,9 @@ nodes:
     assert all(first + 1.0 <= later for first, later in zip(times, times[50:], strict=False))
 
 
-def test_the_plan_says_which_budget_limits_a_run(tmp_path: Path) -> None:
+def test_the_plan_says_that_budgets_do_not_count(tmp_path: Path) -> None:
     nodes = "".join(f"  n{i}: {{run: x, resources: {{gpu: 1}}}}\n" for i in range(6))
     (tmp_path / "p.yaml").write_text(f"resources: {{gpu: 1, other: 3}}\nnodes:\n{nodes}")
     command = [sys.executable, "-m", "nfrun", "plan", "p.yaml", "--fresh"]
     shown = forked.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "best possible with 4 workers: 1.0x faster" in shown
-    assert "limited by 'gpu', of which there is 1: at least the time of 6 nodes" in shown
-    assert "'other'" not in shown
+    assert "best possible with 4 workers and no other limits: 4.0x faster" in shown

@@ -23,6 +23,7 @@ from nfrun.lookback.page.recorded import DISABLED, NOT_ENDED, Attempt, Recorded,
 from nfrun.lookback.page.run_times import assign_lanes, overhead, path_data, path_of, under_way
 from nfrun.lookback.run_diff import Document, diff_runs, facts_of, output_texts, schema_columns
 from nfrun.lookback.run_reference import ListedRun, count_nodes, run_before
+from nfrun.lookback.run_view import run_document
 from nfrun.reports.json_document import failure_document, node_document
 from nfrun.system.logs.redaction import Redactor
 from nfrun.system.runtime import gc_paused
@@ -132,35 +133,28 @@ def _lanes(found: Recorded) -> dict[str, int]:
     return lanes
 
 
+_OF_RUN = ("number", "status", "command", "params", "inputs", "profile", "versions", "host", "error")  # as in `show`
+
+
 def _run(found: Recorded) -> dict[str, Any]:
-    run, header = found.run, found.run.header
-    counts = count_nodes(run)
+    run, counts = found.run, count_nodes(found.run)
     for status in (NOT_ENDED, DISABLED):
         if number := sum(node.status == status for node in found.nodes.values()):
             counts[status] = number
-    shown: dict[str, Any] = {
-        "id": run.id,
-        "number": run.number,
-        "pipeline": run.file,
-        "status": run.status,
-        "counts": {"ran" if status == "ok" else status: count for status, count in counts.items()},
-    }
+    document = run_document(run, ())
     known = {
+        "id": run.id,
+        "pipeline": run.file,
+        "counts": {"ran" if status == "ok" else status: count for status, count in counts.items()},
         "began": run.at,
         "duration": run.duration,
-        "command": list(header.command),
-        "params": dict(header.params),
-        "inputs": dict(header.inputs),
-        "profile": header.profile,
-        "versions": dict(header.versions),
-        "host": header.host,
-        "error": run.ending.error if run.ending else "",
+        **{name: document[name] for name in _OF_RUN},
     }
     if found.plan is not None:
         on = found.plan.on
         known |= {"executor": on.executor, "slots": on.slots, "schedule": on.schedule}
         known["machine"] = {"cores": on.cores, "memory": on.memory, "platform": on.platform}
-    return shown | {name: value for name, value in known.items() if value not in (None, "", [], {})}
+    return {name: value for name, value in known.items() if value not in (None, "", [], {})}
 
 
 _MOST_COLUMNS = 60
