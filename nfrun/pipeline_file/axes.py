@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from glob import glob
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,9 +20,11 @@ from nfrun.core.pipeline import Axis, Pipeline, has_expression
 from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import is_evaluated
+from nfrun.nodes.schemas import shown
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.parameters import env_text
+from nfrun.pipeline_file.schema import check_setting
 from nfrun.pipeline_file.yaml.document import Keys, items
 
 _SOURCES = ("files", "rows", "of")
@@ -112,7 +113,7 @@ def _read_axis(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> Axis:
             found.report(path, f"the axis '{name}' must be a list of values", f"write {name}: [{ellipsize(source)}]")
     elif isinstance(source, list):
         before = len(found.diagnostics)
-        for wrong in check_values(name, source):
+        for wrong in same_ids(name, source):
             found.add(wrong, path)
         if len(found.diagnostics) == before and is_literal(source):
             return with_values(axis, source)
@@ -298,7 +299,8 @@ class _Finder:
         if len(values) > MAX_NODES:  # to look at each takes long
             what = f"the axis '{self.axis.name}' has {len(values):,} values, and at most {MAX_NODES:,}"
             raise _Unknown(Problem(path or self.axis.path, what))
-        if wrong := list(islice(check_values(self.axis.name, values), _MOST_TOLD)):
+        found = [replace(each, path=each.path[1:]) for each in check_setting("matrix", {self.axis.name: values})]
+        if wrong := (found or list(same_ids(self.axis.name, values)))[:_MOST_TOLD]:
             raise _Unknown(*[replace(each, path=path or (*self.axis.path, *each.path)) for each in wrong])
         return with_values(self.axis, values)
 
@@ -413,39 +415,23 @@ OWN_ID = "remove one, or give it an id that differs in more than case: {id: …,
 
 
 def with_values(axis: Axis, values: Sequence[Any]) -> Axis:
-    """Return the axis with these values, which `check_values` has found to be right."""
+    """Return the axis with these values, which are right."""
     keys = [key_of(value) for value in values]
     return replace(axis, values=tuple(values), keys=tuple(keys), ids=tuple([id_of(key) for key in keys]))
 
 
-def check_values(name: str, values: Sequence[Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the values of the axis: no scalars or mappings, no id, two with the same id."""
+def same_ids(name: str, values: Sequence[Any]) -> Iterator[Problem]:
+    """Yield the values of the axis that have the id of one before them."""
     seen: dict[str, str] = {}
     for i, value in enumerate(values):
-        step: Keys = (i,)
-        if isinstance(value, Mapping):
-            if "id" not in value:
-                what = f"a mapping on the axis '{ellipsize(name)}' needs an 'id'"
-                yield Problem(step, what, "it names the cell: {id: a, …}")
-                continue
-            step = (i, "id")
-        elif not isinstance(value, str | int | float):
-            what = f"a value of the axis '{ellipsize(name)}' is a scalar or a mapping, not {shown(value)}"
-            yield Problem(step, what, "write a string, a number, true, false, or {id: a, …}")
-            continue
         key = key_of(value)
-        if step != (i,) and (isinstance(key, bool) or not isinstance(key, str | int) or key == ""):
-            what = f"an 'id' on the axis '{ellipsize(name)}' is a string or a whole number, not {shown(key)}"
-            yield Problem(step, what, "it names the cell: {id: a, …}")
-            continue
         if isinstance(key, str) and has_expression(key):
             continue  # not known yet
-        text = text_of(key)
-        id = id_of(key).lower()
+        text, id = text_of(key), id_of(key).lower()
         if first := seen.get(id):
             both = f"'{ellipsize(first)}' and '{ellipsize(text)}'"
             what = f"the values {both} of the axis '{ellipsize(name)}' have one id"
-            yield Problem(step, what, OWN_ID)
+            yield Problem((i, "id") if isinstance(value, Mapping) else (i,), what, OWN_ID)
         seen.setdefault(id, text)
 
 
@@ -460,13 +446,6 @@ def indices(axis: Axis) -> dict[str, int]:
     """Return the index of each value of an axis by the texts that a file may name it by: the value, or its id."""
     by_id = {id: i for i, id in enumerate(axis.ids)}
     return {**by_id, **{text_of(key): i for i, key in enumerate(axis.keys)}}
-
-
-def shown(value: Any) -> str:
-    """Return a value as text for a message."""
-    if isinstance(value, str):
-        return f"'{ellipsize(value)}'"
-    return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else env_text(value)
 
 
 _ENTRIES = ("id", "path", "name", "stem")  # what each value has beside the `{name}`s

@@ -317,13 +317,6 @@ class MadeCells:
             self.has[own] = with_followers(self.axes, own)
             self.made[own] = [*islice(self._cells(own), MAX_CELLS + 1)]
 
-    def counts(self) -> dict[str, int]:
-        """Return how many cells each node has. Of too many, the number is above the limit, but may not be theirs."""
-        counts = {own: len(cells) for own, cells in self.made.items()}
-        for own in [own for own, count in counts.items() if count > MAX_CELLS]:
-            counts[own] = prod([self.lengths[axis] for axis in own])
-        return {name: counts[spec.axes] for name, spec in self.pipeline.nodes.items()}
-
     def of_nodes(self) -> dict[str, Cells]:
         """Return the cells of each node, without those that are excluded."""
         return {
@@ -337,10 +330,11 @@ class MadeCells:
 
     def problems(self) -> Iterator[Problem]:
         """Yield a problem for each node with too many cells, or else for what is too much in all."""
-        counts, nodes = self.counts(), self.pipeline.nodes
+        nodes = self.pipeline.nodes
+        counts = {name: len(self.made[spec.axes]) for name, spec in nodes.items()}
         for name, count in counts.items():
             if count > MAX_CELLS:
-                what = f"{name}: up to {count:,} cells ({self.text(nodes[name].axes)}), and at most {MAX_CELLS:,}"
+                what = f"'{name}' has more than {MAX_CELLS:,} cells ({self.text(nodes[name].axes)})"
                 yield Problem(("nodes", name, "matrix"), what)
         if max(counts.values()) > MAX_CELLS:
             return

@@ -83,6 +83,8 @@ def _is_unevaluated(error: ValidationError) -> bool:
 def check_setting(key: str, value: Any) -> Iterator[Problem]:
     """Yield each violation of the schema by a setting of a node, with the path from the setting to the value."""
     whole = {"nodes": {"node": {key: value}}}
+    if fast_validator(document_schema("pipeline")).is_valid(whole):
+        return
     for error in _validator(document_schema("pipeline")).iter_errors(whole):
         for found in _problems_of(error):
             yield replace(found, path=found.path[3:])

@@ -151,7 +151,7 @@ WRONG = [
         "grid",
         "{id: rf, trees: 200}",
         "{trees: 200}",
-        ["5:29: a mapping on the axis 'model' needs an 'id' (it names the cell: {id: a, …})"],
+        ["5:29: an item of 'model' needs 'id' (write a string, a number, true, false, or {id: a, …})"],
     ),
     (
         "grid",

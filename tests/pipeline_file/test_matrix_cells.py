@@ -184,7 +184,7 @@ nodes:
         ("matrix: {a: [{id: x, g: 1}, {id: y, g: 2}], g: {of: a}, b: [1, 2, 3, 4, 5, 6], exclude: [{g: 1}]}", ""),
         (
             "matrix: {a: [1, 2], b: [1, 2, 3, 4, 5], exclude: [{b: 5}, {a: 1, b: 4}]}",
-            "x: up to 8 cells (a 2 x b 4), and at most 6",
+            "'x' has more than 6 cells (a 2 x b 4)",
         ),
     ],
 )
@@ -257,7 +257,7 @@ def test_axes_do_not_see_the_id_of_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("nodes", "told"),
     [
-        ("fit: {matrix: [model, fold], run: x}", "fit: up to 12,000 cells (model 40 x fold 300), and at most 10,000"),
+        ("fit: {matrix: [model, fold], run: x}", "'fit' has more than 10,000 cells (model 40 x fold 300)"),
         (
             ", ".join(f"n{i}: {{matrix: big, run: x}}" for i in range(11)),
             "the pipeline has 109,989 nodes, and at most 100,000: 'n0' has 9,999 (big 9,999)",

@@ -35,14 +35,14 @@ p.yaml:1:13: 'v' is empty
 matrix: {v: [[1]]}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:14: a value of the axis 'v' is a scalar or a mapping, not a list
+p.yaml:1:14: an item of 'v' must be a string, a number, true or false or a mapping, not a list
     1 | matrix: {v: [[1]]}
       |              ^^^ write a string, a number, true, false, or {id: a, …}
 
 matrix: {v: [null]}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:14: a value of the axis 'v' is a scalar or a mapping, not null
+p.yaml:1:14: an item of 'v' is empty
     1 | matrix: {v: [null]}
       |              ^^^^ write a string, a number, true, false, or {id: a, …}
 
@@ -154,23 +154,23 @@ p.yaml:1:24: 'id' names a column of 'rows'
 matrix: {v: [{id: ''}]}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:19: an 'id' on the axis 'v' is a string or a whole number, not ''
+p.yaml:1:19: 'id' is empty
     1 | matrix: {v: [{id: ''}]}
-      |                   ^^ it names the cell: {id: a, …}
+      |                   ^^ for example id: a
 
 matrix: {v: [{id: true}]}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:19: an 'id' on the axis 'v' is a string or a whole number, not true
+p.yaml:1:19: 'id' must be a string or a whole number, not true
     1 | matrix: {v: [{id: true}]}
-      |                   ^^^^ it names the cell: {id: a, …}
+      |                   ^^^^ for example id: a
 
 matrix: {v: [{id: [1]}]}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:19: an 'id' on the axis 'v' is a string or a whole number, not a list
+p.yaml:1:19: 'id' must be a string or a whole number, not a list
     1 | matrix: {v: [{id: [1]}]}
-      |                   ^^^ it names the cell: {id: a, …}
+      |                   ^^^ for example id: a
 
 matrix: {v: [a, A]}
 nodes: {a: {matrix: v, run: x}}
@@ -861,7 +861,7 @@ p.yaml:1:29: '1' of the axis 'u' has no 'v'
 matrix: {u: [{id: 1, v: [1]}, {id: 2, v: 2}], v: {of: u}}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:55: a value of the axis 'v' is a scalar or a mapping, not a list
+p.yaml:1:55: an item of 'v' must be a string, a number, true or false or a mapping, not a list
     1 | matrix: {u: [{id: 1, v: [1]}, {id: 2, v: 2}], v: {of: u}}
       |                                                       ^ write a string, a number, true, false, or {id: a, …}
 
