@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
 from nfrun.core.budgets import Budget
-from nfrun.core.errors import Diagnostic, Problem, SpecError
+from nfrun.core.errors import Diagnostic, Problem
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
-from nfrun.core.text import did_you_mean, ellipsize
+from nfrun.core.text import did_you_mean, ellipsize, format_size
 from nfrun.core.values import replace
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.parameters import env_text
@@ -22,13 +22,8 @@ _MEMORY = "memory"
 _PERIODS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _RATE = re.compile(r"([0-9.]+)(k?)/(s|min|h)")
 _SMALLEST_SIZE = 1000  # bytes: a smaller number lacks its unit
-_SIZES = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
 # The variables of scripts are called like budgets, so no budget is called like another variable.
-_TAKEN = (
-    *("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT", "NFRUN_OUTPUT", "NFRUN_STATUS", "NFRUN_FAILED", "NFRUN_REPORT"),
-    *("NFRUN_PROFILE", "NFRUN_CACHE_SIZE"),
-)
-_TAKEN_FAMILIES = ("NFRUN_INPUT_", "NFRUN_OUTPUT_", "NFRUN_WITH_")
+_TAKEN = re.compile("RUN|NODE|ATTEMPT|OUTPUT|STATUS|FAILED|REPORT|PROFILE|CACHE_SIZE|(INPUT|OUTPUT|WITH)_.*")
 
 
 def read_budgets(found: Findings, at: Keys = (), nodes: Mapping[str, NodeSpec] = NOTHING) -> dict[str, Budget]:
@@ -53,8 +48,8 @@ def read_budgets(found: Findings, at: Keys = (), nodes: Mapping[str, NodeSpec] =
             budget = Budget(float(parse_size(amount) if isinstance(amount, str) else amount), text, is_size=is_size)
         if name == "cpu":
             found.report(path, "the budget of 'cpu' is -j", "remove it, and give -j to the command", at_key=True)
-        elif (variable := f"NFRUN_{name.upper()}") in _TAKEN or variable.startswith(_TAKEN_FAMILIES):
-            what = f"'{name}' cannot be the name of a budget: ${variable} is another variable"
+        elif _TAKEN.fullmatch(name.upper()):
+            what = f"'{name}' cannot be the name of a budget: $NFRUN_{name.upper()} is another variable"
             found.report(path, what, "rename it", at_key=True)
         elif first != name:
             found.report(path, f"'{name}' differs from '{first}' only in case", "rename one", at_key=True)
@@ -112,17 +107,13 @@ def refused_amounts(pipeline: Pipeline, document: Document, budgets: Mapping[str
 
 
 def _shown(budget: Budget, amount: float) -> str:
-    """Return an amount as people write it."""
-    if not budget.is_size:
-        return f"{amount:.15g}"
-    unit = next((unit for unit, size in _SIZES.items() if amount >= size), "B")
-    return f"{amount / _SIZES.get(unit, 1):.4g}{unit}"
+    return format_size(amount) if budget.is_size else f"{amount:.15g}"
 
 
 def with_memory(pipeline: Pipeline, *, far: bool = False) -> Pipeline:
     """Return the pipeline with the machine's memory as a budget, if nodes take memory and the file gives no budget.
 
-    If nodes may run `far` from this machine, the budget is at least what a node takes: see `with_memory_here`.
+    If nodes may run `far` from this machine, the budget is at least what a node takes.
     """
     takes = [spec.amounts[_MEMORY] for spec in pipeline.nodes.values() if _MEMORY in spec.amounts]
     if _MEMORY in pipeline.budgets or not takes:
@@ -130,23 +121,3 @@ def with_memory(pipeline: Pipeline, *, far: bool = False) -> Pipeline:
     there = float(available_memory())
     budget = Budget(max(there, *takes) if far else there, is_size=True)
     return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: budget})
-
-
-def with_memory_here(pipeline: Pipeline, here: Iterable[str]) -> Pipeline:
-    """Return the pipeline whose nodes `here` take of this machine's memory, unless the file gives a budget.
-
-    Raises SpecError if one of them takes more than there is.
-    """
-    budget, there = pipeline.budgets.get(_MEMORY), float(available_memory())
-    if budget is None or budget.text:
-        return pipeline
-    takes = [(spec, spec.amounts.get(_MEMORY, 0.0)) for name in here if (spec := pipeline.nodes.get(name))]
-    has = f"of 'memory', and this machine, where it runs, has {_shown(budget, there)}"
-    refused = [
-        Diagnostic(spec.source, f"'{spec.declared}' takes {_shown(budget, amount)} {has}", "")
-        for spec, amount in takes
-        if amount > there
-    ]
-    if refused:
-        raise SpecError(refused)
-    return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: replace(budget, amount=there)})

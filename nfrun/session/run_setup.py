@@ -18,7 +18,6 @@ from nfrun.code.module_space import FolderModules
 from nfrun.core.errors import ClusterError, HandoffError, SpecError, one_line
 from nfrun.core.pipeline import WORK_DIR
 from nfrun.core.plan import SCHEDULES, Plan
-from nfrun.core.values import replace
 from nfrun.engine.attempt_context import Importer
 from nfrun.engine.event_dispatch import tell_stopped
 from nfrun.engine.executors.base import Placement
@@ -30,7 +29,6 @@ from nfrun.history.cache.run_cache import RunCache
 from nfrun.history.database import CHECKS, Database
 from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.nodes.folders import folders_of
-from nfrun.pipeline_file.budgets import with_memory_here
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.missing import warnings_of
 from nfrun.pipeline_file.resolve import Resolved, resolve
@@ -234,19 +232,10 @@ def _importer(run: Run, modules: FolderModules) -> Importer:
 
 
 def _placement(run: Run, cache: RunCache | None) -> Placement:
-    """Return where the nodes run.
-
-    Those on no cluster take of the memory of this machine. Raises SpecError if one takes more.
-    """
+    """Return where the nodes run."""
     executor, pipeline, plan = run.where.executor, run.pipeline, run.plan
     code, reused = (cache.code, cache.reused_nodes) if cache else (FolderCode(Path(pipeline.folder)), ())
-    placement = place_nodes(pipeline, executor, run.recorded, code, reused, run.thread_variables, plan.retained)
-    if executor in CLUSTERS:
-        here = [name for name in plan.nodes if placement.executors.get(name) not in CLUSTERS]
-        run.pipeline = pipeline = with_memory_here(pipeline, here)
-        amounts = {name: budget.amount for name, budget in pipeline.budgets.items() if name in plan.budget}
-        run.plan = replace(plan, budget={**plan.budget, **amounts}, budgets=pipeline.budgets)
-    return placement
+    return place_nodes(pipeline, executor, run.recorded, code, reused, run.thread_variables, plan.retained)
 
 
 def _on_cluster(run: Run, placement: Placement) -> AbstractContextManager[Cluster | None]:
