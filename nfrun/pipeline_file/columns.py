@@ -22,7 +22,7 @@ from nfrun.nodes.folders import folder_of
 from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.nodes.user_checks import query_columns, query_problems
 from nfrun.pipeline_file.contracts import checks_path, is_bound
-from nfrun.pipeline_file.findings import Findings, in_file_order, span_in_text
+from nfrun.pipeline_file.findings import Findings, each_once, in_file_order, span_in_text
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.yaml.document import Document, Keys
 from nfrun.tables.contracts.check_values import reference_of
@@ -85,10 +85,10 @@ def column_problems(pipeline: Pipeline, document: Document, known: KnownChecks) 
             if not diagnostic.is_warning:
                 _report(findings(spec), path, query, diagnostic)
     _Columns(nodes, findings, files).check()
-    problems = {found.span: found for one in others.values() for found in reversed(one.diagnostics)}
+    problems = each_once([found for one in others.values() for found in one.diagnostics])
     if not problems:
         known.keep(content)
-    return in_file_order(pipeline.file, problems.values())
+    return in_file_order(pipeline.file, problems)
 
 
 def _footers(nodes: Mapping[str, NodeSpec], base: Path) -> _Files:
@@ -127,18 +127,8 @@ def _content(spec: NodeSpec) -> object:
     kind = kind_of(spec)
     if kind.says.columns is None and not spec.contracts and spec.map is None:
         return None
-    inputs = [(item.name, item.type, *item.outputs, item.is_plain) for item in spec.inputs]
-    checks = [
-        (name, check.kind, *((check.value, [*check.with_]) if check.kind in KINDS else _named(check)))
-        for name, of in spec.contracts.items()
-        for check in of.checks
-    ]
-    contracts = [(name, dict(of.columns)) for name, of in spec.contracts.items()], checks
-    body = spec.body if kind.says.columns is not None else ""
-    cut = spec.map and (spec.map.over, spec.map.by, spec.map.keep, spec.map.form)
-    used = [*spec.with_] if kind.says.examine is not None else ()
-    columns, partition = spec.with_.get("columns"), spec.with_.get("partition")
-    return spec.id, spec.kind, body, inputs, contracts, columns, partition, cut, used
+    used = [*spec.with_], spec.with_.get("columns"), spec.with_.get("partition")
+    return spec.id, spec.kind, spec.body, spec.inputs, spec.contracts, spec.map, used
 
 
 def _states(files: Iterable[Path]) -> object:

@@ -67,6 +67,12 @@ def unknown(thing: str, name: str, known: Collection[str], of: str = "the pipeli
     return f"{of} has no {thing} '{ellipsize(name)}'", did_you_mean(name, known, there)
 
 
+def each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """Return the first problem at each place: a default is evaluated for each node, and others for each cell."""
+    first = {found.span: found for found in reversed(diagnostics)}
+    return list(reversed(first.values()))
+
+
 def in_file_order(file: str, found: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Return problems, each once: those in the file first, each file from top to bottom.
 

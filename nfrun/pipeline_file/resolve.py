@@ -5,7 +5,6 @@ expressions: paths, values, variables, settings and conditions.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,7 @@ from nfrun.core.pipeline import EXPRESSION_START, NOTHING, UTC, NodeSpec, Pipeli
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.nodes.registry import kind_of
-from nfrun.pipeline_file.axes import Names
+from nfrun.pipeline_file.axes import MAX_NODES, Names
 from nfrun.pipeline_file.budgets import refused_amounts, with_memory
 from nfrun.pipeline_file.cells import MatrixNames, expand_matrix, seen_by_graph
 from nfrun.pipeline_file.columns import column_problems
@@ -27,7 +26,7 @@ from nfrun.pipeline_file.conditions import check_value, of_sections, without_dis
 from nfrun.pipeline_file.contracts import checks_path, is_bound
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all, has_secret
 from nfrun.pipeline_file.file_conflicts import file_conflicts
-from nfrun.pipeline_file.findings import Findings, in_file_order
+from nfrun.pipeline_file.findings import Findings, each_once, in_file_order
 from nfrun.pipeline_file.known_checks import KnownChecks
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.missing import missing
@@ -36,7 +35,7 @@ from nfrun.pipeline_file.parameters import bind_params, env_text, read_params_fi
 from nfrun.pipeline_file.references import includes
 from nfrun.pipeline_file.schema import check_setting
 from nfrun.pipeline_file.settings import fields_of, setting_path
-from nfrun.pipeline_file.subpipelines import expand_included, too_many
+from nfrun.pipeline_file.subpipelines import expand_included
 from nfrun.pipeline_file.yaml.document import Document, Keys, items
 from nfrun.system.logs.redaction import MASK, Redactor
 from nfrun.tables.contracts.check_values import value_problems
@@ -184,12 +183,6 @@ def secrets_of(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the names of the variables with secrets, also of the pipelines in other files."""
     others = [name for other in pipeline.included.values() for name in secrets_of(other)]
     return tuple(dict.fromkeys([*pipeline.secrets, *others]))
-
-
-def each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    """Return one problem for each place: a default is evaluated for each node, and others for each cell."""
-    first = {found.span: found for found in reversed(diagnostics)}
-    return list(reversed(first.values()))
 
 
 @mutable
@@ -435,7 +428,7 @@ class _Run:
     def with_included(self, pipeline: Pipeline, document: Document, binder: NodeBinder) -> Pipeline:
         """Return the pipeline with the nodes of those that its nodes name, each bound with the values given to it."""
         made: dict[str, Pipeline] = {}
-        counts = Counter([spec.declared for spec in pipeline.nodes.values()])
+        total = len(pipeline.nodes)
         for spec in filter(includes, pipeline.nodes.values()):
             other = pipeline.included[spec.body]
             before = len(binder.diagnostics)
@@ -452,9 +445,10 @@ class _Run:
             except SpecError as error:
                 binder.diagnostics += error.diagnostics
                 continue
-            counts[spec.declared] += len(made[spec.id].nodes) - 1
-            if wrong := too_many(pipeline, counts):  # to bind all others may take long
-                binder.add(wrong)
+            total += len(made[spec.id].nodes) - 1
+            if total > MAX_NODES:  # to bind all others may take long
+                what = f"the pipeline has more than {MAX_NODES:,} nodes with those of other files"
+                binder.report(("nodes", spec.declared, spec.kind), what, "make it several pipelines")
                 return pipeline
         if binder.diagnostics:
             return pipeline

@@ -1,7 +1,7 @@
 """Reads the pipeline files that nodes name, and replaces these nodes by the nodes of those pipelines.
 
-Checks what the nodes give to the pipelines, and counts all nodes before any is made. Nothing behind this
-knows of sub-pipelines, except by `/` in ids and the files in `NodeSpec.source`.
+Checks what the nodes give to the pipelines. Nothing behind this knows of sub-pipelines, except by `/` in ids and the
+files in `NodeSpec.source`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import Problem, SourceSpan, SpecError
+from nfrun.core.errors import SourceSpan, SpecError
 from nfrun.core.pipeline import TABLE, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.folders import relative_folder
 from nfrun.nodes.pipeline import INPUT
-from nfrun.pipeline_file.axes import MAX_ID, MAX_NODES
+from nfrun.pipeline_file.axes import MAX_ID
 from nfrun.pipeline_file.conditions import of_sections, unread_outputs
 from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import value_problem
@@ -322,13 +322,3 @@ def with_included(pipeline: Pipeline, document: Document) -> list[tuple[Pipeline
         found |= {other.file: (other, document.others[other.file]) for other in new}
         left += new
     return [*found.values()]
-
-
-def too_many(pipeline: Pipeline, counts: Mapping[str, int]) -> Problem | None:
-    """Return what is wrong if the nodes of a file become too many. `counts` has how many each becomes, at least."""
-    if (total := sum(counts.values())) <= MAX_NODES:
-        return None
-    largest = max(counts, key=counts.__getitem__)
-    what = f"the pipeline has at least {total:,} nodes with those of other files, and at most {MAX_NODES:,}"
-    kind = next(spec.kind for spec in pipeline.nodes.values() if spec.declared == largest)
-    return Problem(("nodes", largest, kind), f"{what}: '{largest}' becomes {counts[largest]:,}")
