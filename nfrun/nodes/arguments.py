@@ -37,7 +37,7 @@ def check_arguments(
 ) -> Iterator[Problem]:
     """Compare what is given with a signature, whose parameters in `columns` get columns of a mapped input.
 
-    A misspelled name is one error: not an unknown and a missing one.
+    What is missing is told once all that is given is known: most often a name is misspelled.
     """
     place = f"{function}({ellipsize(', '.join(signature.names), 80)}) is at {signature.where}"
     if signature.positional_only:
@@ -51,19 +51,15 @@ def check_arguments(
     taken = (*signature.names, *signature.positional_only)
     unknown = [name for name in given if name not in taken and not signature.takes_kwargs]
     free = [name for name in signature.names if name not in (*given, *columns)]
-    unclear = 0
     for name in unknown:
         ref = given[name]
         guess = closest_match(name, free) or (missing[0] if len(missing) == len(unknown) == 1 else None)
         hint = f"did you mean '{guess}'?" if guess else place
         if guess and ref and name in (ref.node, ref.name):  # the input has no name of its own
             hint = f"name it: inputs: {{{guess}: {ref}}}"
-        if guess in missing:
-            missing.remove(guess)
-        unclear += not guess
         what = f"{function}() has no argument '{name}', which is given as {'an input' if ref else 'a value'}"
         yield Problem(("inputs" if ref else "with", name), what, hint, at_key=True)
-    if len(missing) > unclear:
+    if missing and not unknown:
         what = f"{function}() needs {ellipsize(listed(missing), 100)}, which no input and no 'with' value gives"
         yield Problem(("python",), what, place, counts=True)
 
@@ -86,11 +82,6 @@ def check_class(
     own, of_call = split_given(given_by(node), found.init)
     if columns:
         del of_call[over]
-    if found.call is not None:
-        # What nobody takes is told once: where it is likely to belong.
-        taken = (*found.call.names, *found.call.positional_only)
-        stray = [a for a in of_call if a not in taken and closest_match(a, found.init.names)]
-        own |= {arg: of_call.pop(arg) for arg in stray}
     yield from check_arguments(node.inputs, f"{name}.__init__", found.init, own)
     if found.call is not None:
         yield from check_arguments(node.inputs, f"{name}.__call__", found.call, of_call, columns)

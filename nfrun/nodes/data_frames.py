@@ -5,17 +5,17 @@ Import it where a function takes a data frame, or fails: few do.
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import json
-import linecache
 import re
+import sys
 from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Any
 
 from nfrun.code.signatures import signature_of
+from nfrun.core.text import ellipsize
 from nfrun.nodes.base import NodeError
 
 _FRAME = re.compile(r"(?:Optional\[)?(?:(?P<pandas>pd|pandas)|pl|polars)\.(?:\w+\.)*DataFrame\]?(?: \| None)?")
@@ -41,23 +41,13 @@ def frames_of(function: Callable[..., Any], parameters: Mapping[str, Parameter])
 
 
 def _imported(function: Callable[..., Any]) -> Mapping[str, str]:
-    """Return what the module of a function imports of pandas and polars, by its name there.
-
-    It is read from the source: what stands under `if TYPE_CHECKING` is not there when the node runs.
-    """
+    """Return what the module of a function has of pandas and polars, by its name there."""
     made: Any = vars(function).get("__init__") if isinstance(function, type) else function
-    code = getattr(inspect.unwrap(made), "__code__", None) if made else None
-    found = {}
-    try:
-        tree = ast.parse("".join(linecache.getlines(code.co_filename)) if code else "")
-    except SyntaxError:  # the file has changed meanwhile
-        return {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update({each.asname: each.name for each in node.names if each.asname})
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.update({each.asname or each.name: f"{node.module}.{each.name}" for each in node.names})
-    return {name: of for name, of in found.items() if of.startswith(("pandas", "polars"))}
+    libraries = {name: sys.modules[name] for name in ("pandas", "polars") if name in sys.modules}
+    known: dict[int, str] = {id(module): name for name, module in libraries.items()}
+    known |= {id(module.DataFrame): f"{name}.DataFrame" for name, module in libraries.items()}
+    names = getattr(inspect.unwrap(made), "__globals__", {}) if made else {}
+    return {name: known[id(value)] for name, value in names.items() if id(value) in known}
 
 
 def as_frames(arguments: Mapping[str, Any], libraries: Mapping[str, str]) -> dict[str, Any]:
@@ -102,20 +92,15 @@ def _frame(value: Any, library: str) -> Any:
 
 
 def _polars_frame(table: Any) -> Any:
-    """Return an Arrow table as a data frame of polars. Raises NodeError for a column that polars cannot have."""
+    """Return an Arrow table as a data frame of polars. Raises NodeError for one that polars cannot have."""
     import polars
 
-    errors = polars.exceptions.PolarsError, polars.exceptions.PanicException
     try:
         return polars.from_arrow(table)
-    except errors:
-        for i, field in enumerate(table.schema):
-            try:
-                polars.from_arrow(table.select([i]))
-            except errors as error:
-                what = f"polars cannot take the column '{field.name}', which is {field.type}: {error}"
-                raise NodeError(what, "make a text of it before, or take the table: pa.Table") from None
-        raise
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+        columns = ellipsize(", ".join(f"{field.name}: {field.type}" for field in table.schema), 200)
+        what = f"polars cannot take this table ({columns}): {error}"
+        raise NodeError(what, "make a text of the column before, or take the table: pa.Table") from None
 
 
 def pandas_frame(table: Any) -> Any:

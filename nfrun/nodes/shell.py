@@ -16,7 +16,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError, Problem
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.pipeline import FOLDER, TABLE, NodeSpec, ending_of, form_of
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.nodes.arguments import check_names
 from nfrun.nodes.base import NamedFiles, NodeContext, NodeError, output_name
 from nfrun.nodes.kind import Code, Kind, Maps, Outside, Runs, Says
@@ -357,11 +357,10 @@ RUN = Kind(
 )
 
 
-# Variables of nfrun that a script reads although its node does not have them: the shell takes them as empty. A name
-# counts wherever a shell, awk, Python or the like would read it, also in single quotes (`bash -c '$NFRUN_INPUT_x'`).
-# Comments, names with a default and names that the script sets do not.
-_OURS = ("RUN", "NODE", "ATTEMPT", "STATUS", "FAILED", "REPORT")
-_PASSED = ("NFRUN_INPUT_", "NFRUN_WITH_", "NFRUN_OUTPUT_")
+# Variables of inputs, values and outputs that a script reads although its node has none of the name: the shell takes
+# them as empty. A name counts wherever a shell, awk, Python or the like would read it, also in single quotes
+# (`bash -c '$NFRUN_INPUT_x'`). Comments, names with a default and names that the script sets do not.
+_PASSED = ("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT")
 _SET = re.compile(
     r"(?<![\w${#!])(?<!printenv )(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII
 )  # by `=`, `for` or `read`
@@ -372,20 +371,13 @@ def check_variables(node: NodeSpec) -> Iterator[Problem]:
     outputs = [f"NFRUN_OUTPUT_{name}" for name in node.own_outputs]
     known = [*(f"NFRUN_INPUT_{item.name}" for item in node.inputs), *(f"NFRUN_WITH_{name}" for name in node.with_)]
     known += [*outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
-    ours = [f"NFRUN_{name}" for name in (*_OURS, *map(str.upper, node.amounts))]
     code = without_comments(node.body)
-    has = {*known, *ours, *_SET.findall(code)}
+    has = {*known, *_SET.findall(code)}
+    hint = (
+        f"there is {ellipsize(', '.join(f'${name}' for name in known), 200)}; 'inputs', 'with' and 'outputs' give more"
+    )
     for name, start, has_default in reads_of_variables(code):
         # If it ends so, more of the name follows, as in `eval`.
-        if has_default or name in has or not name.startswith("NFRUN_") or name.endswith("_"):
-            continue
-        prefix = next((prefix for prefix in _PASSED if name.startswith(prefix)), "NFRUN_")
-        names = {n.removeprefix(prefix): n for n in (*known, *ours) if n.startswith(prefix)}
-        guess = closest_match(name.removeprefix(prefix), names) if name != "NFRUN_OUTPUT" else None
-        if guess is None and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT")):
-            continue  # a variable of the user's
-        hint = f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
-        if guess or prefix == _PASSED[0]:
-            hint = f"did you mean ${names[guess]}?" if guess else f"{hint}; name what it reads under 'inputs'"
-        message = f"the script reads ${ellipsize(name)}, which is not set for this node"
-        yield Problem(("run",), message, hint, counts=True, start=start, length=len(name))
+        if name.startswith(_PASSED) and name not in has and not has_default and not name.endswith("_"):
+            message = f"the script reads ${ellipsize(name)}, which is not set for this node"
+            yield Problem(("run",), message, hint, counts=True, start=start, length=len(name))

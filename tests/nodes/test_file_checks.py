@@ -84,7 +84,7 @@ WRONG = {
     "run: x, inputs: f.g": "7:23: node 'f' has no output 'g' (there is 'f.f')",
     "run: 'x > $NFRUN_OUTPUT_b', outputs: {a: .pkl}": (
         "7:18: the script reads $NFRUN_OUTPUT_b, which is not set for this node "
-        "(there is $NFRUN_OUTPUT_a, $NFRUN_OUTPUT)"
+        "(there is $NFRUN_OUTPUT_a, $NFRUN_OUTPUT; 'inputs', 'with' and 'outputs' give more)"
     ),
 }
 

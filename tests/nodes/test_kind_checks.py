@@ -90,9 +90,6 @@ p.yaml:5:15: join() needs 'right', 'strict', which no input and no 'with' value 
     5 |   b: {python: steps:join, inputs: {left: a}}
       |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
 
-p.yaml:5:15: join() needs 'left', 'right', 'strict', which no input and no 'with' value gives
-    5 |   b: {python: steps:join, inputs: [a, s.late]}
-      |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
 p.yaml:5:36: join() has no argument 'a', which is given as an input
     5 |   b: {python: steps:join, inputs: [a, s.late]}
       |                                    ^ join(left, right, how, strict) is at steps.py:3
@@ -100,9 +97,6 @@ p.yaml:5:39: join() has no argument 'late', which is given as an input
     5 |   b: {python: steps:join, inputs: [a, s.late]}
       |                                       ^^^^^^ join(left, right, how, strict) is at steps.py:3
 
-p.yaml:5:15: join() needs 'left', 'right', 'strict', which no input and no 'with' value gives
-    5 |   b: {python: steps:join, inputs: [a]}
-      |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
 p.yaml:5:36: join() has no argument 'a', which is given as an input
     5 |   b: {python: steps:join, inputs: [a]}
       |                                    ^ join(left, right, how, strict) is at steps.py:3
@@ -118,9 +112,6 @@ p.yaml:5:79: join() has no argument 'hwo', which is given as a value
     5 |   b: {python: steps:join, inputs: {left: a, right: s.late}, with: {strict: 1, hwo: 2}}
       |                                                                               ^^^ did you mean 'how'?
 
-p.yaml:5:15: join() needs 'right', 'strict', which no input and no 'with' value gives
-    5 |   b: {python: steps:join, inputs: {left: a}, with: {zzz: 1}}
-      |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
 p.yaml:5:53: join() has no argument 'zzz', which is given as a value
     5 |   b: {python: steps:join, inputs: {left: a}, with: {zzz: 1}}
       |                                                     ^^^ join(left, right, how, strict) is at steps.py:3
@@ -153,9 +144,6 @@ p.yaml:5:35: load() has no argument 'a', which is given as an input
     5 |   b: {python: steps:load, inputs: a}
       |                                   ^ load() is at steps.py:1
 
-p.yaml:5:15: many() needs 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', '… 'x', 'y', 'aa', 'bb', 'cc', 'dd', which no input and no 'with' value gives
-    5 |   b: {python: steps:many, with: {zz: 1}}
-      |               ^^^^^^^^^^ many(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r,…w, x, y, z, aa, bb, cc, dd) is at steps.py:7
 p.yaml:5:34: many() has no argument 'zz', which is given as a value
     5 |   b: {python: steps:many, with: {zz: 1}}
       |                                  ^^ did you mean 'z'?

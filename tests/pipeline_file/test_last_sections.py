@@ -66,7 +66,7 @@ WRONG = {
     "finally: {s: {python: 'steps:h', inputs: a}}": "5:42: h() cannot do without 'a' (give it a default: a=None)",
     "finally: {s: {python: 'steps:k'}}": "5:23: steps.py has no function 'k' (there is f, g, h)",
     "finally: {s: {run: 'echo $NFRUN_INPUT_a'}}": "5:27: the script reads $NFRUN_INPUT_a, which is not set for this node "
-    "(there is $NFRUN_OUTPUT; name what it reads under 'inputs')",
+    "(there is $NFRUN_OUTPUT; 'inputs', 'with' and 'outputs' give more)",
     "finally: {s: {run: x, if: 'no'}}": "5:27: 'if' must be true, false or one expression (write true, false or ${{ … }})",
     "finally: {s: {run: x, timeout: soon}}": "5:32: 'timeout' cannot be 'soon' (write 200ms, 30s, 10m, 1.5h, or a number "
     "of seconds)",
