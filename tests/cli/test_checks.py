@@ -161,7 +161,7 @@ def test_nothing_reads_a_table_whose_check_failed(run: Run, tmp_path: Path, here
         (tmp_path / "p.yaml").write_text("nodes:" + nodes.replace("CHECKS", checks))
         return here(tmp_path, "run", "p.yaml", "--only", "b", "--json")
 
-    failed, other = "its check 'unique: id' failed", "a check of 'a' is to be made first"
+    failed, other = "its check 'unique: id' failed", "a check of it is to be made first"
     for checks, why in (("{unique: id}", failed), ("{unique: id, allow: 2}", other)):
         refused = only_b(checks)
         assert refused.returncode == 2

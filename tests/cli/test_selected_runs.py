@@ -129,9 +129,9 @@ def test_a_result_that_is_out_of_date_is_an_error_before_anything_runs(project: 
 def test_nothing_is_read_of_a_node_whose_checks_changed_and_are_not_made(project: Project) -> None:
     project.run()
     project.edit("inputs: data}", "inputs: data, checks: [{range: {x: {max: 2}}}]}")
-    told = "'{}' is not selected, and has no result that is up to date (a check of 'clean' is to be made first): "
-    assert project.why_not(only="fit") == told.format("clean") + "select it too (--until fit)"
-    assert project.why_not(only="score") == told.format("fit") + "select it too (--until score)"
+    told = "'{}' is not selected, and has no result that is up to date ({}): select it too (--until {})"
+    assert project.why_not(only="fit") == told.format("clean", "a check of it is to be made first", "fit")
+    assert project.why_not(only="score") == told.format("fit", "it reads 'clean', which is out of date", "score")
     assert project.statuses(until="fit")["clean"] == "failed"
     project.edit("max: 2", "max: 3")
     assert project.statuses(until="fit") == {**LEFT_OUT, **dict.fromkeys(("data", "clean", "fit"), "reused")}

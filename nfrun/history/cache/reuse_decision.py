@@ -37,11 +37,11 @@ NEVER_FINISHED = "it has not finished in any run that is kept"
 class ReuseDecision:
     """Whether a node is a cache hit, and otherwise the reason why it runs.
 
-    `hit` is the journal entry that is reused, None on a miss. `reason` is for people. It is empty on a hit, except for
-    a node that is not selected and waits for a check. `pending`: the node becomes a hit during the run, or stays one,
-    if its inputs turn out to be those of an earlier run. `made_again` is the journal entry of a node that runs only
-    because a table of it was removed. `checks` are those of its checks that are made on the tables that are there.
-    `rows` counts the rows of a mapped node that runs, if these are known before.
+    `hit` is the journal entry that is reused, None on a miss. `reason` is for people, and empty on a hit. `pending`:
+    the node becomes a hit during the run, or stays one, if its inputs turn out to be those of an earlier run.
+    `made_again` is the journal entry of a node that runs only because a table of it was removed. `checks` are those of
+    its checks that are made on the tables that are there. `rows` counts the rows of a mapped node that runs, if these
+    are known before.
     """
 
     reason: str
@@ -98,8 +98,6 @@ class ReuseDecider:
         # Hits that depend on such a node, which may give other tables now, and hits of which a check is to be made.
         self._unsure: set[str] = set()
         self._checks: dict[str, tuple[str, ...]] = {}  # of nodes that are selected: those that are to be made
-        # Nodes that are not selected, and the node of which a check is to be made before their results count.
-        self._to_check: dict[str, str] = {}
 
     def decide(self) -> dict[str, ReuseDecision]:
         """Decide for every node, in the order of the stages, whether it is reused."""
@@ -118,15 +116,8 @@ class ReuseDecider:
             return ReuseDecision(self._made_again[name], made_again=self._match[name])
         if self._unsure and not self._unsure.isdisjoint(self._nodes[name].upstream):
             self._unsure.add(name)
-        if name in self._selected:
-            checks = self._checks.get(name, ())
-            return ReuseDecision("", self._match[name], pending=name in self._unsure, checks=checks)
-        upstream = (self._to_check[need] for need in self._nodes[name].upstream if need in self._to_check)
-        checked = self._to_check.get(name) or next(upstream, "")
-        if checked:
-            self._to_check[name] = checked
-        why = f"a check of '{checked}' is to be made first" if checked else ""
-        return ReuseDecision(why, self._match[name], pending=name in self._unsure)
+        checks = self._checks.get(name, ())
+        return ReuseDecision("", self._match[name], pending=name in self._unsure, checks=checks)
 
     def _is_pending(self, name: str) -> bool:
         # A node under `needs` passes no content to this one, so there is none that could turn out to be unchanged.
@@ -171,27 +162,25 @@ class ReuseDecider:
             refused=lambda entry: refusal(spec, entry, code, digests) or lost_refused(entry, self._history),
             has_tables=lambda entry: has_outputs(entry, spec, self._read),
         )
-        if entry is not None:
-            self._match[name] = entry
-            self._add_digests(spec, entry)
-        return why
+        return why if entry is None else self._reuse(spec, entry)
 
-    def _add_digests(self, spec: NodeSpec, entry: RecordedNode) -> None:
-        """Add the outputs of a reused node that are not absent.
+    def _reuse(self, spec: NodeSpec, entry: RecordedNode) -> str:
+        """Note the entry that a node reuses, and its outputs that are not absent. Returns why it cannot.
 
         Where a check of it is to be made again, that may make an output absent, so its readers are not sure.
         """
-        absent = entry.absent if spec.contracts else ()
-        self._reader_digests.update((o.id, reader_digest(o)) for o in entry.outputs if o.id not in absent)
-        if not spec.contracts:
-            return
-        code, is_selected = self._keys.code.of(spec.folder), spec.id in self._selected
-        if checks := checks_to_make(spec, entry, code, self._reader_digests, is_selected=is_selected):
-            self._unsure.add(spec.id)
-            if is_selected:
+        if spec.contracts:
+            code, is_selected = self._keys.code.of(spec.folder), spec.id in self._selected
+            checks = checks_to_make(spec, entry, code, self._reader_digests, is_selected=is_selected)
+            if checks and not is_selected:
+                return "a check of it is to be made first"
+            if checks:
+                self._unsure.add(spec.id)
                 self._checks[spec.id] = checks
-            else:
-                self._to_check[spec.id] = spec.id
+        absent = entry.absent if spec.contracts else ()
+        self._match[spec.id] = entry
+        self._reader_digests.update((o.id, reader_digest(o)) for o in entry.outputs if o.id not in absent)
+        return ""
 
     def _read_by(self, spec: NodeSpec) -> list[OutputId]:
         """Return the outputs of reused nodes that a node reads, if those of the others are absent."""
