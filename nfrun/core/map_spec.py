@@ -112,8 +112,7 @@ class KeptRows:
 class MapCounts:
     """The rows of a mapped input: all of them, those with results of earlier runs, those that failed; and the calls.
 
-    `busy` are the seconds of all calls together. `different` is how many different rows are without a result, where
-    a plan knows that: rows that are equal are computed once.
+    `busy` are the seconds of all calls together.
     """
 
     rows: int
@@ -121,7 +120,6 @@ class MapCounts:
     failed: int = 0
     calls: int = 0
     busy: float = field(default=0.0, compare=False)
-    different: int | None = None
 
     def as_json(self) -> dict[str, int]:
         """Return the numbers of rows and calls as JSON values."""

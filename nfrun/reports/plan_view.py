@@ -334,11 +334,7 @@ class PlanRows:
         known = [each for each in counts if each is not None]
         if known:
             rows, reused = sum(each.rows for each in known), sum(each.reused for each in known)
-            different = sum(each.rows - each.reused if each.different is None else each.different for each in known)
-            once = (
-                f", {different:,} of them different (equal rows are computed once)" if different < rows - reused else ""
-            )
-            yield f"         {rows - reused:,} of {format_count(rows, 'row')} {'is' if rows == 1 else 'are'} new{once}"
+            yield f"         {rows - reused:,} of {format_count(rows, 'row')} {'is' if rows == 1 else 'are'} new"
 
     def _of_matrix(self, reason: str) -> str:
         """Return a reason with the names of matrices in place of cells, so that cells can share it."""

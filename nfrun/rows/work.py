@@ -320,11 +320,6 @@ class MapWork:
         return self.rows - self._covered[-1]
 
     @property
-    def different(self) -> int | None:
-        """The number of different rows to compute; None if the function is called for pieces of the table."""
-        return self._to_compute if self._cut is None and self.rows else None
-
-    @property
     def count(self) -> int:
         """The number of pieces to compute, none of them halved."""
         return -(-self._to_compute // self._batch)

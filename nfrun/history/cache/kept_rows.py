@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +26,9 @@ from nfrun.history.cache.cache_key import CacheKeys, KeyInputs, input_digest, wi
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedOutput, reader_digest
-from nfrun.history.kept_tables import FolderUse, mark_used
+from nfrun.history.kept_tables import MAP, FolderUse, mark_used
 from nfrun.history.run_history import table_path
-from nfrun.history.work_dir import run_number
+from nfrun.history.work_dir import WorkDir, run_number
 from nfrun.rows.stream_files import READS, files_read, write_reads
 from nfrun.system.checksums import text_checksum
 from nfrun.system.os_errors import reason
@@ -39,28 +39,24 @@ if TYPE_CHECKING:
 
 _NOT_OF_CALLS = frozenset({"node", "schema", "outputs", "order", "cpus"})  # key inputs that change no result of a call
 _VERSION = "1"
-_MOST_COUNTED = 2_000_000  # rows of which a plan finds the different ones before any was computed, at most 1 s
 
 
 class RowFolders:
     """Finds the folder with the results of calls for the nodes of one run.
 
-    `folder` has those of all definitions. `pipeline` and `number` are those of the run. Nodes for which `is_forced` is
-    true use no earlier results. `runs_under_way` returns the ids of all runs that are under way.
+    `pipeline` and `number` are those of the run. Nodes for which `is_forced` is true use no earlier results.
     """
 
     def __init__(
         self,
-        folder: Path,
+        work: WorkDir,
         pipeline: str,
         number: int,
         keys: CacheKeys,
         observed: ObservedFiles,
         is_forced: Callable[[str], bool],
-        runs_under_way: Callable[[], Iterable[str]],
     ) -> None:
-        self._runs_under_way = runs_under_way
-        self._folder, self._pipeline, self._number = folder, pipeline, number
+        self._work, self._pipeline, self._number = work, pipeline, number
         self._run = f"{number:010}"
         self._keys, self._observed, self._is_forced = keys, observed, is_forced
         self._unfinished: dict[Path, set[str]] = {}  # nodes that have not ended well, by folder
@@ -81,13 +77,13 @@ class RowFolders:
         name = name_of_folder(spec, self._keys, self._observed, digests)
         if name is None:
             return None
-        folder = self._folders[spec.id] = self._folder / name
-        outdated = () if self._is_forced(spec.id) else outdated_results(folder, self._observed)
+        folder = self._folders[spec.id] = self._work.path / MAP / name
+        outdated = () if self._is_forced(spec.id) else _outdated(folder, self._observed)
         try:
             with self._lock:
                 self._unfinished.setdefault(folder, set()).add(spec.id)
                 self._mark(folder, cached=spec.cache is True)
-            under_way = {f"{run_number(run):010}" for run in self._runs_under_way()} - {self._run}
+            under_way = _runs_under_way(self._work) - {self._run}
             # Runs get their numbers in order, so none with a lower number begins.
             ended = min([self._run, *under_way])
         except OSError as error:
@@ -142,7 +138,12 @@ def name_of_folder(
     return text_checksum(json.dumps([_VERSION, sorted(key_inputs.items())]))
 
 
-def outdated_results(folder: Path, observed: ObservedFiles) -> tuple[str, ...]:
+def _runs_under_way(work: WorkDir) -> set[str]:
+    """Return the beginnings of the names of results of runs that are under way."""
+    return {f"{run_number(run):010}" for run in work.runs_under_way()}
+
+
+def _outdated(folder: Path, observed: ObservedFiles) -> tuple[str, ...]:
     """Return the names of the results in a folder that are not used: a file that their calls have read has changed."""
     recorded = observed.files
     return tuple(name for name, read in files_read(folder).items() if recorded.now(read, recheck=True) != read)
@@ -166,18 +167,18 @@ def with_kept_reads(seen: Observation | None, reads: Mapping[str, str]) -> Obser
 
 
 def with_row_counts(
-    decisions: Mapping[str, ReuseDecision], pipeline: Pipeline, keys: CacheKeys, observed: ObservedFiles, folder: Path
+    decisions: Mapping[str, ReuseDecision], pipeline: Pipeline, keys: CacheKeys, observed: ObservedFiles, work: WorkDir
 ) -> dict[str, ReuseDecision]:
     """Return the decisions with the rows of the mapped nodes that run, as far as these can be known.
 
-    That is where all inputs are surely those of an earlier run. `folder` has the results of calls.
+    That is where all inputs are surely those of an earlier run.
     """
     found = dict(decisions)
     for node, decision in decisions.items():
         spec = pipeline.nodes[node]
         if decision.hit is None and may_keep_rows(spec, keys):
             inputs = _inputs(spec, decisions)
-            counts = inputs and _counts(spec, inputs, keys, observed, folder)
+            counts = inputs and _counts(spec, inputs, keys, observed, work)
             if counts:
                 found[node] = replace(decision, rows=counts)
     return found
@@ -203,7 +204,7 @@ def _counts(
     inputs: Mapping[OutputId, tuple[FinishedOutput, Path | None]],
     keys: CacheKeys,
     observed: ObservedFiles,
-    folder: Path,
+    work: WorkDir,
 ) -> MapCounts | None:
     """Return how many rows the input has, and how many of them have results; None if its table is not there."""
     map = spec.map
@@ -216,13 +217,12 @@ def _counts(
     from nfrun.rows.work import MapWork
     from nfrun.tables.ipc import open_file
 
-    form, table, is_there = map.form or MapForm(), open_file(path), (folder / name).is_dir()
-    if not is_there and (form.takes_table or table.num_rows > _MOST_COUNTED):
+    form, table, folder = map.form or MapForm(), open_file(path), work.path / MAP / name
+    if not folder.is_dir():
         return MapCounts(table.num_rows)
     columns = None if form.takes_table else form.named_in(table.column_names)
     if not {*map.by, *form.columns} <= {*table.column_names}:
         return None
-    outdated = outdated_results(folder / name, observed) if is_there else ()
-    kept = KeptRows(str(folder / name), "", use_kept=is_there, outdated=outdated)
-    work = MapWork(table, map, columns, kept, name=spec.local_name)
-    return MapCounts(work.rows, work.reused, different=work.different)
+    kept = KeptRows(str(folder), "", outdated=(*_outdated(folder, observed), *_runs_under_way(work)))
+    found = MapWork(table, map, columns, kept, name=spec.local_name)
+    return MapCounts(found.rows, found.reused)

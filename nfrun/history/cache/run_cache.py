@@ -31,7 +31,6 @@ from nfrun.history.cache.reuse_decision import ReuseDecider, ReuseDecision, Sele
 from nfrun.history.database import CHECKSUMS, CODE, Database, Journal
 from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.kept_tables import (
-    MAP,
     kept_streams,
     may_be_over_budget,
     remove_over_budget,
@@ -155,8 +154,7 @@ class RunCache:
         observed.made_again.update(again)
 
     def _make_attempts(self, started: RunHeader, is_forced: Callable[[str], bool]) -> CachedAttempts:
-        folder, under_way = self._database.work.path / MAP, self._database.work.runs_under_way
-        of_run = folder, started.pipeline, started.number
+        of_run = self._database.work, started.pipeline, started.number
         return CachedAttempts(
             self._pipeline,
             self._keys,
@@ -164,7 +162,7 @@ class RunCache:
             history=self._history,
             decisions=self._decisions,
             given=self._inputs.given,
-            rows=RowFolders(*of_run, self._keys, self._observed, is_forced, under_way),
+            rows=RowFolders(*of_run, self._keys, self._observed, is_forced),
         )
 
     def _begin_journal(self, started: RunHeader, on_error: ExitStack, *, fsync: bool) -> Journal:
@@ -344,5 +342,5 @@ def forecast(
     if any(spec.map is not None for spec in pipeline.nodes.values()):
         from nfrun.history.cache.kept_rows import with_row_counts
 
-        found = with_row_counts(found, pipeline, keys, observed, database.work.path / MAP)
+        found = with_row_counts(found, pipeline, keys, observed, database.work)
     return found
