@@ -2,8 +2,8 @@
 
 Python does not report GIL waits, so they are estimated from samples. A thread that wants the GIL while Python code
 holds it waits for a whole switch interval (5 ms). So if a sleeping thread wakes up that late, either the GIL was held
-or all cores were busy, with these threads or with others of the machine; the CPU time of the threads and the idle time
-of the cores show which. The threads that used CPU since the last sample compete for the GIL, and the rest of the time
+or all cores were busy, with these threads or with others of the machine; the CPU time of the threads and the load of
+the machine show which. The threads that used CPU since the last sample compete for the GIL, and the rest of the time
 that passed is the GIL wait of each.
 """
 
@@ -15,12 +15,11 @@ from collections.abc import Callable
 from threading import get_ident
 
 from nfrun.core.values import mutable
-from nfrun.system.runtime import idle_seconds
+from nfrun.system.runtime import is_busy
 
 _BUSY_SECONDS = 0.001  # of CPU between two samples; a thread that used less was asleep
 _LATE_SHARE = 0.8  # of a switch interval
 _ONE_CORE = 1.2  # of the time that passed: more CPU than this means that several cores were used
-_IDLE_CORE = 0.5  # share of the time that passed: if the cores were idle for less, threads may have waited for a core
 
 
 @mutable
@@ -36,12 +35,11 @@ class _Thread:
 class GilContention:
     """Measures the attempts on the threads of a run. GIL waits are 0 if the system has no CPU clocks for threads.
 
-    `idle()` returns the seconds for which the cores were idle so far, None if that is unknown.
+    While `is_busy()`, threads may have waited for a core, so that no wait is counted.
     """
 
-    def __init__(self, idle: Callable[[], float | None] = idle_seconds) -> None:
-        self._idle = idle
-        self._idled: float | None = None  # at the last sample
+    def __init__(self, is_busy: Callable[[], bool] = is_busy) -> None:
+        self._is_busy = is_busy
         self._threads: dict[int, _Thread] = {}
         self._sampled_at = time.monotonic()
         self._has_clocks = hasattr(time, "pthread_getcpuclockid")  # not on macOS
@@ -71,10 +69,8 @@ class GilContention:
 
     def look(self, late: float) -> None:
         """Take a sample. Called several times a second by a thread that slept and woke up `late` seconds too late."""
-        now, idled = time.monotonic(), self._idle()
+        now = time.monotonic()
         seconds, self._sampled_at = now - self._sampled_at, now
-        before, self._idled = self._idled, idled
-        had_idle_core = before is not None and idled is not None and idled - before >= _IDLE_CORE * seconds
         threads = []
         for ident, thread in list(self._threads.items()):
             if thread.clock is None:
@@ -92,6 +88,7 @@ class GilContention:
                 threads.append((thread, used))
         # Threads that used more than one core together did not wait for the GIL, but perhaps for a core.
         one_core = sum(used for _, used in threads) < _ONE_CORE * seconds
-        if late > _LATE_SHARE * sys.getswitchinterval() and len(threads) > 1 and one_core and had_idle_core:
+        is_late = late > _LATE_SHARE * sys.getswitchinterval()
+        if is_late and len(threads) > 1 and one_core and not self._is_busy():
             for thread, used in threads:
                 thread.waited += max(0.0, seconds - used)

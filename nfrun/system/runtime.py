@@ -34,22 +34,6 @@ def is_busy() -> bool:
     return os.getloadavg()[0] > _BUSY * (os.cpu_count() or 1)
 
 
-def idle_seconds() -> float | None:
-    """Return how long the cores that this process may use were idle since the system started, in seconds of one core.
-
-    None if the system does not tell.
-    """
-    with suppress(OSError, ValueError, IndexError, AttributeError):
-        allowed, ticks = os.sched_getaffinity(0), 0
-        for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[1:]:
-            core, *times = line.split()
-            if not core.startswith("cpu"):
-                return ticks / os.sysconf("SC_CLK_TCK")
-            if int(core[3:]) in allowed:
-                ticks += int(times[3]) + int(times[4])
-    return None
-
-
 def peak_rss() -> int:
     """Return the peak resident memory of this process in bytes.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.system.runtime import PeakMemory, children_time, cores, idle_seconds, process_began
+from nfrun.system.runtime import PeakMemory, children_time, cores, process_began
 
 
 def test_the_time_of_children_counts_when_they_have_ended() -> None:
@@ -23,26 +23,6 @@ def test_the_time_of_children_counts_when_they_have_ended() -> None:
 
 def test_there_is_at_least_one_core() -> None:
     assert cores() >= 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell")
-def test_the_idle_time_counts_only_the_cores_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, now = idle_seconds(), idle_seconds()
-    assert before is not None
-    assert now is not None
-    assert now >= before
-    stat = "cpu 9 9 9 9 9\ncpu0 1 1 1 200 50\ncpu1 1 1 1 100 20\ncpu2 1 1 1 7 7\nintr 5\n"
-    monkeypatch.setattr(Path, "read_text", lambda self, encoding: stat)
-    monkeypatch.setattr("os.sysconf", lambda name: 100)
-    for allowed, expected in (({0}, 2.5), ({0, 1}, 3.7), ({5}, 0.0)):
-        monkeypatch.setattr("os.sched_getaffinity", lambda pid, allowed=allowed: allowed)
-        assert idle_seconds() == expected
-
-
-@pytest.mark.parametrize("text", ["", "cpu  1 2 3 4 5\n", "cpu 1 2 3 4 5\ncpu0 1 2\nintr 0\n", "cpu\ncpux a\n"])
-def test_an_idle_time_that_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda self, encoding: text)
-    assert idle_seconds() is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux resets the peak of a process")
