@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.distributions import Distributions
-from nfrun.code.facts.code_facts import shared_variables
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
@@ -87,22 +86,3 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
         what = f"'{spec.declared}' names '{ellipsize(name)}', which '{other}' makes, and neither waits for the other"
         hint = f"needs: [{other}], or hand the file on: write it to $NFRUN_OUTPUT, and name it under 'inputs'"
         yield Diagnostic(spec.source, what, hint)
-
-
-def code_warnings(pipeline: Pipeline, base: Path) -> Iterator[Diagnostic]:
-    """Yield the warnings about the code that the nodes reach. Reads all code. Files are shown relative to `base`."""
-    nodes = {name: spec for name, spec in pipeline.nodes.items() if kind_of(spec).runs.calls_code}
-    if not nodes:
-        return
-    from nfrun.code.fingerprint import Fingerprints
-
-    code = Fingerprints(Path(pipeline.folder), base)
-    facts = {name: kind_of(spec).code.facts(spec, code) for name, spec in nodes.items()}
-    for name, found in facts.items():
-        spec = nodes[name]
-        for fact in found.global_state if spec.executor == "thread" else ():
-            what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
-            yield Diagnostic(spec.source, what, "without 'executor' it runs in a process")
-    for name, shared in shared_variables(facts).items():
-        hint = "what it reads may depend on timing: keep results with functools.cache"
-        yield Diagnostic(nodes[name].source, f"'{name}' is never reused: {shared}", hint)

@@ -16,7 +16,7 @@ from nfrun.pipeline_file.built_document import BuiltPipeline
 from nfrun.pipeline_file.cells import MatrixNames, expand
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
 from nfrun.pipeline_file.loader import read_pipeline
-from nfrun.pipeline_file.missing import code_warnings, missing, warnings_of
+from nfrun.pipeline_file.missing import missing, warnings_of
 from nfrun.pipeline_file.parameters import default_names
 from nfrun.pipeline_file.resolve import functions_of
 from nfrun.pipeline_file.subpipelines import with_included
@@ -45,11 +45,6 @@ def validate_file(
     for one, its in files:
         found += matrix_problems(one, its)
         found += [*missing(one, its, functions.beside(Path(one.folder)), environ), *warnings_of(one)]
-        told = {warning.message for warning in found}
-        for warning in code_warnings(one, Path(pipeline.folder)):
-            if warning.message not in told:  # an import is one mistake, however many nodes reach it
-                found.append(warning)
-                told.add(warning.message)
     for warning in dict.fromkeys(found):
         on_warning(warning)
     return pipeline
