@@ -664,7 +664,7 @@ def test_parameters_from_a_json_file(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"count": 1,\n "x" 2}', "p.json:1:1: this cannot stand here in { } or [ ]"),
+        ('{"count": 1,\n "x" 2}', "p.json:1:1: { } or [ ] is not closed here, or a text in it needs quotes"),
         ("", "p.json: the file is empty"),
         ('{"count": NaN}', "two.yaml: the parameter 'count' must be of type integer, not NaN"),
         ('{"count": 1e999}', "p.json:1:11: this number is not finite, or does not fit in 64 bits"),

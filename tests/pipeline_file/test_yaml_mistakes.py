@@ -12,7 +12,7 @@ from nfrun.pipeline_file.loader import read_pipeline
 SPACE = "a tab where YAML needs spaces|use spaces to indent and to separate"
 COLON = "there cannot be a ': ' here|put a text that has it in quotes, or check the indentation"
 BRACKET = (
-    "this cannot stand here in { } or [ ]"
+    "{ } or [ ] is not closed here, or a text in it needs quotes"
     "|close the bracket, and put a text that has one of : , { } [ ] # in quotes, such as ${{ … }}"
 )
 COMMA = "is not a key of a node|a text with a ',' needs quotes inside { }"

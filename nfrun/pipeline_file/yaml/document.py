@@ -439,7 +439,7 @@ _SYNTAX = (
     ("expected <document start>", False, "this does not belong to what is above it",
      "check the indentation, and that the brackets and quotes above end where they should"),
     ("expected '-' indicator", False, "this is not a list item, but the lines above it are", "start it with '- '"),
-    ("expected ',' or", False, "this cannot stand here in { } or [ ]",
+    ("expected ',' or", False, "{ } or [ ] is not closed here, or a text in it needs quotes",
      "close the bracket, and put a text that has one of : , { } [ ] # in quotes, such as ${{ … }}"),
     ("expected comment or line break", False, "'|' or '>' stands before this", "start the text on the next line"),
     ("expected ':'", True, "there is no ': ' after this key", "write 'key: value', with a space after the colon"),
