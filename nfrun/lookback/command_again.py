@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from nfrun.core.pipeline import WORK_DIR
@@ -17,6 +16,7 @@ _LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose", "--github"
 _LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--junit", "--trace", "--report", "--color")
 _SELECTING = ("--only", "--from", "--until", "--exclude")
 _WITH_SECRET = ("-p", "--param", "--params-file", "--work", "--input")  # options whose value may be a secret
+_WITH_VALUE = (*_LEFT_OUT_WITH_VALUE, *_SELECTING, *_WITH_SECRET, "--cache-size")
 
 
 def command_again(command: Sequence[str], force: Iterable[str] = (), more: Sequence[str] = ()) -> str:
@@ -27,17 +27,12 @@ def command_again(command: Sequence[str], force: Iterable[str] = (), more: Seque
     words: list[str] = []
     secret: list[str] = []
     end = command.index("--") if "--" in command else len(command)
-    left = iter(command[:end])
-    for word in left:
-        flag = word.partition("=")[0]
-        if word in _LEFT_OUT_WITH_VALUE:
-            next(left, "")
-        elif flag in _WITH_SECRET and MASK in word:
-            secret.append(f"{flag}=…")
-        elif MASK in word and words[-1:] and words[-1] in _WITH_SECRET:
-            secret.append(f"{words.pop()} {word.partition('=')[0] + '=' if '=' in word else ''}…")
-        elif flag not in (*_LEFT_OUT, *_LEFT_OUT_WITH_VALUE):
-            words.append(word)
+    for group in _groups(command[:end]):
+        if _option(group) in _WITH_SECRET and MASK in group[-1]:
+            name, is_named, _ = group[-1].partition("=")
+            secret.append(" ".join([*group[:-1], f"{name}=…" if is_named else "…"]))
+        elif _option(group) not in (*_LEFT_OUT, *_LEFT_OUT_WITH_VALUE):
+            words += group
     words += [*more, *(option for node in force for option in ("--force", node))]
     text = shlex.join([*words, *command[end:]])
     return f"{text} (add {' '.join(secret)}: {'a secret' if len(secret) == 1 else 'secrets'})" if secret else text
@@ -52,7 +47,7 @@ def command_to_go_on(command: Sequence[str], force: Iterable[str], unfinished: S
     was to run and has not finished, by their statuses `unfinished`.
     """
     by_status = [f"status:{status}" for status in unfinished]
-    if any("status:" in value for value in _selectors(command)):
+    if any(_option(group) in _SELECTING and "status:" in group[-1] for group in _groups(command)):
         command = [*_without(command, _SELECTING), *(word for selector in by_status for word in ("--only", selector))]
     again = [text for selector in force for text in (by_status if "status:" in selector else [selector])]
     return command_again(command, dict.fromkeys(again), _date_option(command, date))
@@ -78,10 +73,14 @@ def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
     return command_again(_without(words, (*_SELECTING, "--cache-size", "--work")), nodes, more)  # --keep takes no size
 
 
-def _selectors(words: Sequence[str]) -> list[str]:
-    """Return the values of the options of a command that select nodes."""
-    after = [value for flag, value in pairwise(words) if flag in _SELECTING]
-    return [*after, *(word.partition("=")[2] for word in words if word.partition("=")[0] in _SELECTING)]
+def _groups(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the options of a command, each with its value, and its other words one by one."""
+    left = iter(words)
+    return [(word, next(left, "")) if word in _WITH_VALUE else (word,) for word in left]
+
+
+def _option(group: Sequence[str]) -> str:
+    return group[0].partition("=")[0]
 
 
 def _date_option(words: Sequence[str], date: str) -> list[str]:
@@ -90,14 +89,7 @@ def _date_option(words: Sequence[str], date: str) -> list[str]:
 
 def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
     """Return the words of a command without these options, such as a selection, which may leave out nodes."""
-    found: list[str] = []
-    left = iter(words)
-    for word in left:
-        if word in options:
-            next(left, "")
-        elif word.partition("=")[0] not in options:
-            found.append(word)
-    return found
+    return [word for group in _groups(words) if _option(group) not in options for word in group]
 
 
 def _is_same(one: Path, other: Path) -> bool:

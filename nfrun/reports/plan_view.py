@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.map_spec import MapSpec
@@ -18,11 +17,12 @@ from nfrun.core.plan import Plan, best_speedup, longest_path
 from nfrun.core.text import escape_controls, shortened
 from nfrun.core.values import replace
 from nfrun.reports.format_units import format_count, format_seconds
+from nfrun.reports.run_record import folded
 
 if TYPE_CHECKING:
     from nfrun.history.cache.reuse_decision import ReuseDecision
 
-_MAX_LEFT_OUT = 12  # names of nodes that are not selected
+_MAX_LEFT_OUT = 12  # names of nodes that do not run
 REUSE_FORMATS = ("text", "json")  # those that show what would be reused
 
 
@@ -228,16 +228,14 @@ class PlanRows:
         self._indent = "" if decisions is None else " " * 7  # of a node about which nothing is decided
         self._stages = [self._groups(stage) for stage in plan.stages]
         names = [name for stage in self._stages for name in stage]
-        self._disabled_groups = self._disabled()
         self._last = last_sections(pipeline)
-        names += [*(name for name, _ in self._disabled_groups), *pipeline.last_nodes]
-        specs = (*pipeline.nodes.values(), *pipeline.disabled_nodes.values(), *pipeline.last_nodes.values())
+        names += pipeline.last_nodes
+        specs = (*pipeline.nodes.values(), *pipeline.last_nodes.values())
         self._width = min(_MAX_NAME, max(map(len, names), default=0))
         self._kind_width = max([6, *(len(spec.kind_shown) for spec in specs)])
         # By matrix: how many cells it has, and the values of each axis.
         self._cells: dict[str, int] = {}
         self._axes: dict[str, dict[str, set[Any]]] = {}
-        self._disabled_cells = Counter(spec.of for spec in pipeline.disabled_nodes.values())
         for spec in pipeline.nodes.values() if not verbose else ():
             if spec.of:
                 self._cells[spec.of] = self._cells.get(spec.of, 0) + 1
@@ -288,17 +286,11 @@ class PlanRows:
         return "reuse  " if all(self._decisions[spec.id].hit for spec in specs) else "run    "
 
     def _matrix(self, specs: Sequence[NodeSpec]) -> str:
-        """Return the number of cells, the lengths of the axes, and the number of excluded cells."""
-        of = specs[0].of
-        disabled = self._disabled_cells[of]
-        cells, lengths = self._cells[of], {axis: len(values) for axis, values in self._axes[of].items()}
-        excluded = prod(lengths.values()) - cells - disabled
-        count = (
-            f"{len(specs):,} of {format_count(cells, 'cell')}" if len(specs) < cells else format_count(cells, "cell")
-        )
-        axes = " x ".join(f"{axis} ({length:,})" for axis, length in lengths.items())
-        less = [f"{n:,} {what}" for n, what in ((excluded, "excluded"), (disabled, "disabled")) if n > 0]
-        return f"{count}: {', '.join([axes, *less])}"
+        """Return the number of cells, and the lengths of the axes."""
+        cells, axes = self._cells[specs[0].of], self._axes[specs[0].of]
+        some = f"{len(specs):,} of " if len(specs) < cells else ""
+        lengths = " x ".join(f"{axis} ({len(values):,})" for axis, values in axes.items())
+        return f"{some}{format_count(cells, 'cell')}: {lengths}"
 
     def _reads(self, spec: NodeSpec, several: bool) -> str:
         def shown(output: OutputId) -> str:
@@ -341,21 +333,16 @@ class PlanRows:
         nodes = self._pipeline.nodes
         return _QUOTED.sub(lambda found: f"'{nodes[found[1]].declared}'" if found[1] in nodes else found[0], reason)
 
-    def _disabled(self) -> dict[tuple[str, str], list[NodeSpec]]:
-        """Return the disabled nodes by the name to show and the reason."""
-        found: dict[tuple[str, str], list[NodeSpec]] = {}
-        for name, spec in self._pipeline.disabled_nodes.items():
-            shown = spec.id if self._verbose else spec.declared
-            found.setdefault((shown, self._pipeline.disabled[name]), []).append(spec)
-        return {(specs[0].id if len(specs) == 1 else name, why): specs for (name, why), specs in found.items()}
-
     def _disabled_lines(self) -> Iterator[str]:
-        if self._disabled_groups:
-            yield f"\ndisabled  ({format_count(len(self._pipeline.disabled_nodes), 'node')})"
-        for (name, why), specs in self._disabled_groups.items():
-            cells = f"  {format_count(len(specs), 'cell')}" if len(specs) > 1 else ""
-            head = f"  {self._indent}{name:<{self._width}}  {specs[0].kind_shown:<{self._kind_width}}"
-            yield f"{head}{cells}  {escape_controls(why)}"
+        reasons: dict[str, list[str]] = {}
+        for name, why in self._pipeline.disabled.items():
+            reasons.setdefault(why, []).append(name)
+        specs = self._pipeline.disabled_nodes.items()
+        cells = {} if self._verbose else {name: spec.of for name, spec in specs if spec.of}
+        if reasons:
+            yield f"\ndisabled  ({format_count(len(self._pipeline.disabled), 'node')})"
+        for why, names in reasons.items():
+            yield f"  {shortened(folded(names, cells), _MAX_LEFT_OUT)}: {escape_controls(why)}"
 
 
 def _why(decision: ReuseDecision) -> str:

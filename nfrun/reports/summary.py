@@ -246,17 +246,9 @@ class Summary(NoEvents):
             self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
 
     def _print_cancelled(self, cancelled: Sequence[str]) -> None:
-        """Say which nodes a run that failed has not started, and which were under way when it was interrupted."""
-        nodes = self.record.nodes
-        started = [name for name in cancelled if nodes[name].started is not None]
-        for what, names in (
-            ("interrupted while they ran, after the failure", [n for n in started if nodes[n].failure is None]),
-            ("not tried again after the failure", [n for n in started if nodes[n].failure is not None]),
-            ("not started after the failure", [n for n in cancelled if nodes[n].started is None]),
-        ):
-            if names:
-                end = "" if what.startswith("interrupted") else KEEP_GOING
-                self._print_error(f"{what}: {shortened(folded(names, self.record.cells), _MAX_LISTED)}{end}")
+        """Say which nodes a run that failed has not finished."""
+        names = shortened(folded(cancelled, self.record.cells), _MAX_LISTED)
+        self._print_error(f"not finished after the failure: {names}{KEEP_GOING}")
 
     def _print_error(self, text: str) -> None:
         print(text, file=self.err, flush=True)

@@ -249,7 +249,7 @@ def test_bench_does_not_suggest_options_of_run(folder: Folder) -> None:
         "  c: {python: 'steps:numbers', needs: [a]}\n" + nodes
     )
     done = folder.bench("more.yaml")
-    assert "not started after the failure: c\n" in done.stderr
+    assert "not finished after the failure: c\n" in done.stderr
     assert "-k" not in done.stderr
     assert "go on" not in done.stderr
 

@@ -278,9 +278,9 @@ def test_a_failure_is_printed_last_with_frames_and_inputs(folder: Folder) -> Non
     done = folder.here("run", "failing.yaml", "-j", "1", "--schedule", "sequential")
     assert done.returncode == 1
     assert (
-        without_time(done.stderr[done.stderr.index("not started") :])
+        without_time(done.stderr[done.stderr.index("not finished") :])
         == """\
-not started after the failure: other, last; -k runs what does not depend on it
+not finished after the failure: other, last; -k runs what does not depend on it
 
 failing.yaml:3:3: node 'bad' failed: LookupError: no column 'price'
   steps.py:20 in fail

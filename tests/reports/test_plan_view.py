@@ -112,7 +112,7 @@ def test_disabled_nodes_and_those_that_run_last_are_shown_with_the_plan(tmp_path
     pipeline = resolve(tmp_path / "p.yaml", given={}, params_file=None, environ={}, run_id="r").pipeline
     text = plan_view(pipeline, plan_of(pipeline), "text", {})
     assert (
-        "disabled  (2 nodes)\n  off   sql     its 'if' is false\n  gone  run     it reads 'off', which is disabled\n\n"
+        "disabled  (2 nodes)\n  off: its 'if' is false\n  gone: it reads 'off', which is disabled\n\n"
         "on_failure  (1 node)\n  tell  run\n\nfinally  (1 node)\n  stop  run     reads a\n"
     ) in text
     document = json.loads(plan_view(pipeline, plan_of(pipeline), "json", {}))
@@ -124,6 +124,4 @@ def test_a_plan_without_nodes_is_shown(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("name: p\nnodes:\n  off: {run: x, if: false}\n")
     pipeline = resolve(tmp_path / "p.yaml", given={}, params_file=None, environ={}, run_id="r").pipeline
     text = plan_view(pipeline, plan_of(pipeline), "text", {})
-    assert (
-        text == "p: 0 nodes, 0 stages, 0 edges, at most 0 wide\n\ndisabled  (1 node)\n  off  run     its 'if' is false"
-    )
+    assert text == "p: 0 nodes, 0 stages, 0 edges, at most 0 wide\n\ndisabled  (1 node)\n  off: its 'if' is false"

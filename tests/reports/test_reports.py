@@ -441,7 +441,7 @@ def test_columns_of_one_name_are_shown(record: RunRecord) -> None:
     assert out.split()[-2:] == ["1", "2"]
 
 
-def test_nodes_that_an_interruption_ends_after_a_failure_are_not_called_not_started() -> None:
+def test_nodes_that_have_not_finished_after_a_failure_are_named() -> None:
     events: list[Event] = [
         NodeStarted(0.0, "a", 1),
         NodeStarted(0.0, "b", 1),
@@ -456,9 +456,7 @@ def test_nodes_that_an_interruption_ends_after_a_failure_are_not_called_not_star
     _, err = summary(record_of(events, plan(a="", b="", c="", d="")), cpu=(0.0,), quiet=True)
     assert err.startswith(
         """\
-interrupted while they ran, after the failure: b
-not tried again after the failure: c; -k runs what does not depend on it
-not started after the failure: d; -k runs what does not depend on it
+not finished after the failure: b, c, d; -k runs what does not depend on it
 
 """
     )
@@ -476,7 +474,7 @@ def test_the_summary_of_a_failed_run_ends_with_the_failure() -> None:
     assert (
         err
         == """\
-not started after the failure: b; -k runs what does not depend on it
+not finished after the failure: b; -k runs what does not depend on it
 
 p.yaml:4:3: node 'a' failed: ValueError: no \\x1b[31mgood
   steps.py:3 in go
