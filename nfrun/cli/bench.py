@@ -20,17 +20,7 @@ from typing import IO, Any, NoReturn
 
 import nfrun
 from nfrun import __version__
-from nfrun.cli.exit_codes import (
-    EXIT_BUG,
-    EXIT_FAILED,
-    EXIT_IO,
-    EXIT_LOCKED,
-    EXIT_OK,
-    EXIT_PERMISSION,
-    EXIT_SIGNAL,
-    EXIT_USAGE,
-    print_json,
-)
+from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SIGNAL, EXIT_USAGE, print_json
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
 from nfrun.core.values import mutable
@@ -187,7 +177,7 @@ class _BenchRuns:
             # `bench` has no such option, and leaves nothing to go on from.
             lines = text.replace(KEEP_GOING, "").splitlines(keepends=True)
             self.messages("".join(line for line in lines if not line.startswith(GO_ON)), end="")
-            raise BenchStopped(f"{which} {describe_exit(code)}{_SO}", code if code in _SAME_CODES else EXIT_FAILED)
+            raise BenchStopped(f"{which} {describe_exit(code)}{_SO}", EXIT_FAILED)
         try:
             document: Document = json.loads(out.read_bytes())
         except ValueError:  # a node has ended the process
@@ -205,10 +195,6 @@ class _BenchRuns:
             *("--schedule", variant.schedule, "--handoff", variant.handoff, "--work", str(self.work), *given),
             self.pipeline.file if not self.pipeline.file.startswith("-") else f"./{self.pipeline.file}",
         ]
-
-
-# Exit codes of `nfrun run` that `bench` returns unchanged.
-_SAME_CODES = (EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION)
 
 
 def machine() -> dict[str, Any]:

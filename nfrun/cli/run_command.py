@@ -13,9 +13,9 @@ from typing import IO, TYPE_CHECKING, cast
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.database import PREVIEWS
-from nfrun.reports.printing import is_colored, is_plain, printer_on
-from nfrun.reports.run_record import RunRecord
-from nfrun.session.options import RunOptions, Shown, tells_github
+from nfrun.reports.printing import is_plain, printer_on
+from nfrun.reports.progress.plain_lines import progress_on
+from nfrun.session.options import RunOptions, tells_github
 from nfrun.session.run import Run
 from nfrun.session.run_setup import carry_out, set_up_run
 from nfrun.system.logs.print_capture import capture_prints
@@ -61,8 +61,12 @@ def build_reporters(results: IO[str], run: Run) -> Iterator[Reporter]:
     """Yield the reporters that the options ask for, in order. Results for stdout are written to `results`."""
     shown, record = run.shown, run.record
     err, github = sys.stderr, tells_github(shown, os.environ)
-    if not shown.quiet:
-        yield _progress(shown, record, github)
+    if github and not shown.quiet:
+        from nfrun.reports.ci.github_report import GitHubLines
+
+        yield GitHubLines(record, err, verbose=shown.verbose)
+    elif not shown.quiet:
+        yield progress_on(sys.stderr, record, color=shown.color, verbose=shown.verbose)
     if github:  # what it prints of nodes and tables must not be taken for commands
         from nfrun.cli.github import github_report
         from nfrun.reports.ci.github_report import HarmlessStream
@@ -102,22 +106,6 @@ def _summary(run: Run, results: IO[str], err: IO[str], preview: Callable[[str], 
         redact=run.redactor,
         command=partial(_command_to_go_on, run),
     )
-
-
-def _progress(shown: Shown, record: RunRecord, github: bool) -> Reporter:
-    if github:
-        from nfrun.reports.ci.github_report import GitHubLines
-
-        return GitHubLines(record, sys.stderr, verbose=shown.verbose)
-    is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
-    if is_live and sys.stderr.encoding.lower().startswith("utf"):
-        from nfrun.reports.progress.live_view import LiveView
-
-        colored = is_colored(sys.stderr, shown.color)
-        return LiveView(record, sys.stderr, colored=colored, verbose=shown.verbose)
-    from nfrun.reports.progress.plain_lines import PlainLines
-
-    return PlainLines(record, sys.stderr, verbose=shown.verbose)
 
 
 def _command_to_go_on(run: Run) -> str:

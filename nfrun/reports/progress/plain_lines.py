@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from typing import IO
+from typing import IO, TextIO
 
 from nfrun.core.events import (
     AttemptStopped,
@@ -19,8 +20,10 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.text import ellipsize, escape_controls, shortened
+from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.format_units import format_count, format_finished, format_progress, format_seconds
 from nfrun.reports.line_reporter import LineReporter
+from nfrun.reports.printing import is_colored
 from nfrun.reports.run_record import RunRecord
 
 _SILENT_SECONDS = 60.0  # between two lines that name the nodes that run on without reporting progress
@@ -105,3 +108,13 @@ class PlainLines(LineReporter):
         if isinstance(event, NodeLogged):
             return f"{event.node} | {ellipsize(event.text, 2_000)}"
         return ""
+
+
+def progress_on(stream: TextIO, record: RunRecord, *, color: str = "auto", verbose: bool = False) -> Reporter:
+    """Return the reporter that shows a run on a stream: a live view on a terminal that can show it, and else lines."""
+    is_live = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+    if is_live and stream.encoding.lower().startswith("utf"):
+        from nfrun.reports.progress.live_view import LiveView
+
+        return LiveView(record, stream, colored=is_colored(stream, color), verbose=verbose)
+    return PlainLines(record, stream, verbose=verbose)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,6 +12,7 @@ from nfrun.core.text import escape_controls, shortened
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.last_line import last_line
 from nfrun.reports.line_reporter import NoEvents
+from nfrun.reports.progress.plain_lines import progress_on
 from nfrun.reports.run_record import RunRecord
 from nfrun.session.run import Run
 
@@ -22,17 +22,11 @@ _MOST_RUNNING = 8
 
 def progress_reporters(progress: bool | None, run: Run) -> Iterator[Reporter]:
     """Yield the reporter that shows a run, if any. `progress` is that of `RunnablePipeline.run`."""
-    record, in_notebook = run.record, _is_notebook()
+    in_notebook = _is_notebook()
     if in_notebook and progress is not False:
-        yield NotebookProgress(record)
-    elif progress and not in_notebook and sys.stderr.isatty() and sys.stderr.encoding.lower().startswith("utf"):
-        from nfrun.reports.progress.live_view import LiveView
-
-        yield LiveView(record, sys.stderr, colored=not os.environ.get("NO_COLOR"))
-    elif progress and not in_notebook:
-        from nfrun.reports.progress.plain_lines import PlainLines
-
-        yield PlainLines(record, sys.stderr)
+        yield NotebookProgress(run.record)
+    elif progress:
+        yield progress_on(sys.stderr, run.record)
 
 
 def _is_notebook() -> bool:
