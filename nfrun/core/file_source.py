@@ -24,14 +24,13 @@ class SourceFile:
 
 @frozen
 class FileSource:
-    """Files of one `format`, all with the same columns. The table has their rows in this order.
+    """Parquet files, all with the same columns. The table has their rows in this order.
 
     `columns` are those that the table has, in their order; None for all. `schema` is that of the table, in the form of
     Arrow's IPC. `partitions` are the columns that are not in the files, but in the names of their folders.
     """
 
     files: tuple[SourceFile, ...]
-    format: str
     columns: tuple[str, ...] | None
     schema: bytes
     partitions: tuple[str, ...] = ()

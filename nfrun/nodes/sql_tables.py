@@ -58,7 +58,7 @@ def bind_inputs(context: NodeContext, connection: Any) -> list[FileSource]:
         if item.type != TABLE:  # the query has its path as a value
             continue
         source = context.files(item.name)
-        scan = _scan(connection, source) if source is not None and source.format == "parquet" else ""
+        scan = _scan(connection, source) if source is not None else ""
         if source is not None and scan and _is_same_in_arrow(context, connection, source, scan):
             connection.execute(f"create or replace temp view {_name(item.name)} as {scan}")
             scanned.append(source)

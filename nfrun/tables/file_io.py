@@ -117,40 +117,38 @@ def read_table(
     return table if columns is None else table.select(selected_columns(table.schema.names, columns, _shown(source)))
 
 
-def read_files(
-    files: Sequence[InputFile], format: str, columns: Sequence[str] | None, partitions: Partitions
-) -> pa.Table:
-    """Return the table in files of one format that all have the same columns, as `read_table` does."""
+def read_parquet(files: Sequence[InputFile], columns: Sequence[str] | None, partitions: Partitions) -> pa.Table:
+    """Return the table in Parquet files that all have the same columns, as `read_table` does."""
     in_files = None if columns is None else [name for name in columns if name not in partitions.types]
-    parts = [partitions.add_to(_read_file(file, format, in_files, CsvOptions(), NO_TYPES), file.name) for file in files]
+    read = partial(_read_file, kind="parquet", columns=in_files, options=CsvOptions(), types=NO_TYPES)
+    parts = [partitions.add_to(read(file), file.name) for file in files]
     table = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
     return table if columns is None else table.select(selected_columns(table.schema.names, columns, files[0].name))
 
 
-def file_shape(file: InputFile, format: str) -> tuple[pa.Schema, int | None]:
-    """Return the schema and the number of rows of a Parquet or Arrow file, of which only the ends are read.
+def parquet_shape(file: InputFile) -> tuple[pa.Schema, int]:
+    """Return the schema and the number of rows of a Parquet file, of which only the end is read.
 
-    An Arrow stream has no end that says how many rows it has: None. Raises FormatError, OSError.
+    Raises FormatError, OSError.
     """
-    rows: int | None = None
-    with _reasons(f"{file.name} cannot be read as {format}"):
-        _check_beginning(file, format)
-        with file.open() as source:
-            if format == "arrow":
-                if source.read(len(_ARROW_FILE)) != _ARROW_FILE:
-                    source.seek(0)
-                    with pa.ipc.open_stream(source) as stream:
-                        schema = stream.schema
-                else:
-                    with pa.ipc.open_file(source) as reader:
-                        schema, rows = reader.schema, reader.count_rows()
-            else:
-                from pyarrow.parquet import ParquetFile
+    from pyarrow.parquet import ParquetFile
 
-                with ParquetFile(source) as parquet:
-                    schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
-        schema.names  # noqa: B018  (raises where a name is not UTF-8)
-        return schema, rows
+    with _reasons(f"{file.name} cannot be read as parquet"):
+        _check_beginning(file, "parquet")
+        with file.open() as source, ParquetFile(source) as parquet:
+            parquet.schema_arrow.names  # noqa: B018  (raises where a name is not UTF-8)
+            return parquet.schema_arrow, parquet.metadata.num_rows
+
+
+def arrow_schema(file: InputFile) -> pa.Schema:
+    """Return the schema of an Arrow file or stream. Raises FormatError, OSError."""
+    with _reasons(f"{file.name} cannot be read as arrow"):
+        _check_beginning(file, "arrow")
+        with file.open() as source:
+            is_file = source.read(len(_ARROW_FILE)) == _ARROW_FILE
+            source.seek(0)
+            with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source) as reader:
+                return reader.schema
 
 
 def csv_header(file: InputFile, options: CsvOptions) -> Sequence[str]:

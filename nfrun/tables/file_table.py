@@ -1,4 +1,4 @@
-"""Stands for the table in local files, which is read when somebody needs it: queries read the files themselves.
+"""Stands for the table in local Parquet files, which is read when somebody needs it: queries read the files themselves.
 
 Such an output is identified by the content of its files, so that it has the same digest whether its table was made or
 not. The files are held: they stay open, so that a file that is replaced meanwhile is read as it was. One that is
@@ -28,7 +28,6 @@ from nfrun.tables.formats import FormatError, format_of, local_source
 from nfrun.tables.ipc import schema_line
 from nfrun.tables.stored_form import check_types, registered_schema
 
-SCANNED = ("parquet", "arrow")  # formats of tables that are made when they are first asked for
 _MOST_OPEN = 400  # files in this process: the system may allow no more than 1,024
 
 
@@ -71,7 +70,7 @@ class FileTable:
         """
         source = self._source
         schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
-        content: list[Any] = [source.format, source.columns, [file.checksum for file in source.files]]
+        content: list[Any] = ["parquet", source.columns, [file.checksum for file in source.files]]
         if source.partitions:
             types = [str(schema.field(name).type) for name in source.partitions]
             content += [source.partitions, types, [file.partition for file in source.files]]
@@ -94,26 +93,21 @@ def open_files(
     types: Mapping[str, Any] = NOTHING,
     **others: Any,
 ) -> FileTable | None:
-    """Return the table in the files that `source` names, not read yet. None if `read_table` must read them at once.
+    """Return the table in the Parquet files that `source` names, not read yet. None if `read_table` must read them.
 
     The arguments are those of `read_table`; `look` takes the checksum of a file. Raises FormatError, OSError.
     """
-    if others or (format or format_of(source) or SCANNED[0]) not in SCANNED:
+    if others or (format or format_of(source) or "parquet") != "parquet":
         return None
-    from nfrun.tables.file_io import file_shape, input_files, selected_columns  # few runs need it
+    from nfrun.tables.file_io import input_files, parquet_shape, selected_columns  # few runs need it
     from nfrun.tables.partitions import partitions_of
 
     files = input_files(source, base)
-    kinds = {format or format_of(file.path) for file in files}
-    if len(kinds) != 1 or any(file.filesystem for file in files) or not kinds <= {*SCANNED}:
+    if any(file.filesystem or (format or format_of(file.path)) != "parquet" for file in files):
         return None
-    kind = kinds.pop() or ""
     partitions = partitions_of(local_source(source) or "", [file.name for file in files], types)
     looks = [look(Path(file.path)) for file in files]
-    shapes = [file_shape(file, kind) for file in files]
-    rows = [count for _, count in shapes if count is not None]
-    if len(rows) < len(files):
-        return None
+    shapes = [parquet_shape(file) for file in files]
     schema = shapes[0][0]
     is_one = len(schema) and all(found.equals(schema) for found, _ in shapes[1:])
     if not is_one or not all(seen.checksum for seen in looks):
@@ -136,17 +130,16 @@ def open_files(
             )
             for file, seen in zip(files, looks, strict=True)
         ),
-        kind,
         None if columns is None else tuple(columns),
         registered_schema(schema).serialize().to_pybytes(),
         tuple(in_paths),
     )
-    return FileTable(found, sum(rows))
+    return FileTable(found, sum(rows for _, rows in shapes))
 
 
 def read_source(source: FileSource) -> pa.Table:
     """Read the whole table. Raises FormatError, also if a file was changed; HandoffError for errors of the system."""
-    from nfrun.tables.file_io import InputFile, read_files
+    from nfrun.tables.file_io import InputFile, read_parquet
     from nfrun.tables.partitions import Partitions
 
     files = [InputFile(file.name, file.path) for file in source.files]
@@ -154,7 +147,7 @@ def read_source(source: FileSource) -> pa.Table:
     texts = {file.name: dict(zip(source.partitions, file.partition, strict=True)) for file in source.files}
     in_paths = Partitions(texts, {name: schema.field(name).type for name in source.partitions})
     try:
-        table = read_files(files, source.format, source.columns, in_paths)
+        table = read_parquet(files, source.columns, in_paths)
     except (FormatError, OSError) as error:
         check_unchanged(source)
         if isinstance(error, FormatError) or not error.errno:

@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from nfrun.core.file_source import FileSource
 from nfrun.tables.csv_options import CsvOptions
-from nfrun.tables.file_io import SCHEMAS, InputFile, csv_header, file_shape
+from nfrun.tables.file_io import SCHEMAS, InputFile, arrow_schema, csv_header, parquet_shape
 from nfrun.tables.file_table import check_unchanged
 from nfrun.tables.formats import format_of
 from nfrun.tables.partitions import partitions_of
@@ -90,8 +90,6 @@ def null_counts(source: FileSource, names: Sequence[str]) -> dict[str, int] | No
 
     Names that the files do not have are left out.
     """
-    if source.format != "parquet":
-        return None
     from pyarrow.parquet import ParquetFile
 
     counts = dict.fromkeys([name for name in names if name in source_schema(source).names], 0)
@@ -143,4 +141,4 @@ def _schema_of(file: InputFile, format: str, csv: CsvOptions, types: Mapping[str
         return SCHEMAS[format]
     if format == "csv":
         return pa.schema([(name, types.get(name, pa.null())) for name in csv_header(file, csv)])
-    return file_shape(file, format)[0]
+    return arrow_schema(file) if format == "arrow" else parquet_shape(file)[0]

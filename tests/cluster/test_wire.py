@@ -51,7 +51,7 @@ NODE = NodeSpec(
     map=MapSpec("t", 7, keep=("a",), form=MapForm(False, ("a",), per_row=True), max_failed=2),
 )
 START = NodeStarted(1.5, NODE.id, 2, {A: REF}, 0.25, {"gpu": (0, 1)})
-SOURCE = FileSource((SourceFile("a", "/a", "c", (1, 2), ("DE", None)),), "parquet", ("n",), b"\x00\xff", ("c",))
+SOURCE = FileSource((SourceFile("a", "/a", "c", (1, 2), ("DE", None)),), ("n",), b"\x00\xff", ("c",))
 SEEN = Observation(
     {"f.txt": "1"}, hosts=("h:1",), shared=(SharedObservation((("f.py", 3),), True, ("a",), False, Observation()),)
 )

@@ -197,8 +197,8 @@ def test_a_store_loads_the_table_when_it_is_opened_and_once(
     folder: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    read = file_io.read_files
-    monkeypatch.setattr(file_io, "read_files", lambda *given: (reads.append(given), read(*given))[1])
+    read = file_io.read_parquet
+    monkeypatch.setattr(file_io, "read_parquet", lambda *given: (reads.append(given), read(*given))[1])
     store = TableStore(folder / "run", mode=mode, unwritten=frozenset({"a"}), persistent=mode != "memory")
     ref = store.publish(OUTPUT, 1, opened(folder))
     assert store.wait_digest(ref) == ref
