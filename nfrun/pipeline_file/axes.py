@@ -25,7 +25,7 @@ from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.schema import check_setting
-from nfrun.pipeline_file.yaml.document import Keys, items
+from nfrun.pipeline_file.yaml.document import Keys, items, mapping
 
 _SOURCES = ("files", "rows", "of")
 
@@ -66,8 +66,7 @@ def with_followers(
 def read_axes(found: Findings) -> tuple[DeclaredAxes, tuple[Mapping[str, Any], ...]]:
     """Return the axes of the document in `found` and the entries of `exclude`, and report what is wrong with them."""
     root = found.document.root
-    bodies = root.get("nodes")
-    bodies = bodies if isinstance(bodies, dict) else {}
+    bodies = mapping(root.get("nodes"))
     declaring: list[Keys] = [("matrix",)] if isinstance(root.get("matrix"), dict) else []
     named = [name for name, body in bodies.items() if isinstance(body, dict) and "matrix" in body]
     declaring += [("nodes", name, "matrix") for name in named if isinstance(bodies[name]["matrix"], dict)]

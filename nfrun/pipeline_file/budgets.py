@@ -14,7 +14,7 @@ from nfrun.core.values import replace
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.settings import setting_path
-from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.pipeline_file.yaml.document import Document, Keys, mapping
 from nfrun.system.runtime import available_memory
 from nfrun.system.units import parse_size
 
@@ -36,7 +36,7 @@ def read_budgets(found: Findings, at: Keys = (), nodes: Mapping[str, NodeSpec] =
         given = given.get(step)
     budgets: dict[str, Budget] = {}
     names: dict[str, str] = {}
-    for name, value in given.items() if isinstance(given, dict) else ():
+    for name, value in mapping(given).items():
         path: Keys = (*at, "resources", name)
         if path in found.bad:
             continue

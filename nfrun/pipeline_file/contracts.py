@@ -17,7 +17,7 @@ from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.registry import KINDS
 from nfrun.nodes.user_checks import check_problems
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.yaml.document import Document, Keys
+from nfrun.pipeline_file.yaml.document import Document, Keys, entries, mapping
 from nfrun.tables.contracts.check_values import value_problems
 from nfrun.tables.contracts.type_names import OTHERS, TypeNameError, parse_type
 
@@ -75,8 +75,8 @@ def read_contracts(
         found.report((*path, key), what, f"outputs: {{{outputs[0]}: {{{key}: …}}, …}}", at_key=True)
     elif own:
         contracts[outputs[0] if outputs else ""] = _contract(found, path, own, functions)
-    given = body.get("outputs")
-    for name, value in given.items() if isinstance(given, dict) else ():
+    given = mapping(body.get("outputs"))
+    for name, value in given.items():
         if isinstance(value, dict) and any(key in value for key in KEYS):
             if name in contracts:
                 key = next(key for key in KEYS if key in value)
@@ -85,7 +85,7 @@ def read_contracts(
             contracts[name] = _contract(found, (*path, "outputs", name), value, functions)
     for name in [name for name in contracts if types.get(name)]:
         at: Keys = (*path, "outputs", name)
-        key = next((key for key in KEYS if key in own), "") or next(key for key in KEYS if key in (given or {})[name])
+        key = next((key for key in KEYS if key in own), "") or next(key for key in KEYS if key in given[name])
         what = f"'{name}' is a {form_of(types[name])}, and only a table has '{key}'"
         found.report((*path, key) if key in own else (*at, key), what, "check it in a node that reads it", at_key=True)
         del contracts[name]
@@ -93,11 +93,8 @@ def read_contracts(
 
 
 def _contract(found: Findings, path: Keys, body: Mapping[str, Any], functions: FunctionLookup) -> Contract:
-    columns, checks = body.get("schema"), body.get("checks")
-    return Contract(
-        dict(_columns(found, (*path, "schema"), columns)) if isinstance(columns, dict) else {},
-        tuple(_checks(found, (*path, "checks"), checks, functions)) if isinstance(checks, list) else (),
-    )
+    columns = _columns(found, (*path, "schema"), mapping(body.get("schema")))
+    return Contract(dict(columns), tuple(_checks(found, (*path, "checks"), body.get("checks"), functions)))
 
 
 def _columns(found: Findings, path: Keys, columns: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -116,9 +113,9 @@ def _columns(found: Findings, path: Keys, columns: Mapping[str, Any]) -> Iterato
             yield name, text
 
 
-def _checks(found: Findings, path: Keys, checks: list[Any], functions: FunctionLookup) -> Iterator[Check]:
+def _checks(found: Findings, path: Keys, checks: Any, functions: FunctionLookup) -> Iterator[Check]:
     names: dict[str, int] = {}
-    for i, entry in enumerate(checks):
+    for i, entry in entries(checks):
         where = (*path, i)
         if where in found.bad or not isinstance(entry, dict):
             continue

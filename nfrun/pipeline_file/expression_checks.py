@@ -19,8 +19,8 @@ from nfrun.nodes.registry import KINDS
 from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes
 from nfrun.pipeline_file.expressions import SECRET_INSTEAD, Seen, check, has_secret
 from nfrun.pipeline_file.overlays import as_of_node, inside_profile
-from nfrun.pipeline_file.settings import WITH_EXPRESSIONS
-from nfrun.pipeline_file.yaml.document import Document, Keys, entries
+from nfrun.pipeline_file.settings import FIXED, WITH_EXPRESSIONS
+from nfrun.pipeline_file.yaml.document import Document, Keys, entries, mapping
 
 _SECTIONS = ("nodes", *LAST_SECTIONS)
 _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
@@ -46,7 +46,7 @@ def check_expressions(
 
     `broken` holds the paths that the schema rejects; values inside them are skipped. `axes` are those of the nodes.
     """
-    root = document.root if isinstance(document.root, dict) else {}
+    root = mapping(document.root)
     names = _Names(root, broken, axes)
     for path, value in _strings(root):
         if any(path[:i] in broken for i in range(1, len(path))) or str(path[0]).startswith("x-"):
@@ -112,6 +112,8 @@ def may_stand(path: Keys) -> bool:
     if "checks" in path[2:5] and path[0] in _SECTIONS:
         inner = path[path.index("checks", 2) + 2 :]
         return bool(inner) and inner[0] in (*BUILT_IN_CHECKS, "with", "allow") and inner[0] != "references"
+    if key == "map" and (path[3] if len(path) > 3 else "over") in FIXED:
+        return False
     is_template = key in KINDS and KINDS[str(key)].says.is_template
     return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)
 
@@ -124,6 +126,8 @@ def _is_env(path: Keys) -> bool:
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
     key = str(path[2] if path[0] in _SECTIONS and len(path) > 2 else path[0])
+    if key == "map":
+        return "which input is cut, 'on_error' and 'explode' are the same in every run"
     templates = [name for name, of in KINDS.items() if of.says.is_template]
     hint = KINDS[key].says.expression_hint if key in KINDS else ""
     return hint or f"expressions stand in {', '.join(['with', 'env', 'files', 'if', *WITH_EXPRESSIONS, *templates])}"

@@ -60,7 +60,7 @@ from nfrun.pipeline_file.settings import (
 )
 from nfrun.pipeline_file.subpipelines import Including, documents_of, read_included, with_place
 from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, node_keys
-from nfrun.pipeline_file.yaml.document import Document, Keys, items, load
+from nfrun.pipeline_file.yaml.document import Document, Keys, items, load, mapping
 from nfrun.pipeline_file.yaml.text_file import read_text, refuse
 from nfrun.system.atomic_files import PARTIAL
 from nfrun.system.runtime import gc_paused
@@ -136,12 +136,12 @@ class _Reader(Findings):
         if self.profile:
             self.document = with_profile(self, self.profile)
         sections = ("inputs", "nodes", *LAST_SECTIONS)
-        check_names(self, {section: self.mapping(self.document.root, section) for section in sections})
+        check_names(self, {section: mapping(self.document.root.get(section)) for section in sections})
         self.document = with_inputs(self, self.given)
         root = self.document.root
-        bodies = self.mapping(root, "nodes")
-        params = {name: self.param(name, value) for name, value in self.mapping(root, "params").items()}
-        defaults = self.mapping(root, "defaults")
+        bodies = mapping(root.get("nodes"))
+        params = {name: self.param(name, value) for name, value in mapping(root.get("params")).items()}
+        defaults = mapping(root.get("defaults"))
         nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
         read_body_files(self, nodes, folder)
         with_plugins(self, nodes)
@@ -168,7 +168,7 @@ class _Reader(Findings):
             name=name,
             description=str(root.get("description", "")),
             params=params,
-            env={key: env_text(value) for key, value in self.mapping(root, "env").items()},
+            env={key: env_text(value) for key, value in mapping(root.get("env")).items()},
             nodes=nodes,
             outputs=references.shown(),
             names_outputs="outputs" in self.document.root,
@@ -182,7 +182,7 @@ class _Reader(Findings):
             work=root.get("work", ""),
             budgets=budgets,
             timezone=read_timezone(self, (), root),
-            inputs=tuple(self.mapping(root, "inputs")),
+            inputs=tuple(mapping(root.get("inputs"))),
             included=others,
         )
 
@@ -197,11 +197,6 @@ class _Reader(Findings):
             return _read(_Reader(document, functions=functions, including=including, **more))
         except SpecError as error:
             raise with_place(error, included) from None
-
-    def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        """Return the mapping under `key`, {} if there is none or it is not a mapping (then a schema problem)."""
-        found = value.get(key)
-        return found if isinstance(found, dict) else {}
 
     def schema_and_expressions(self) -> None:
         """Add the problems that the schema, the axes and the expression checks find, from one of them at each path."""
@@ -228,7 +223,7 @@ class _Reader(Findings):
     def last_nodes(self, section: str, defaults: Mapping[str, Any], references: References) -> dict[str, NodeSpec]:
         """Return the nodes of `on_failure` or `finally`; all their inputs are optional."""
         usual = {key: value for key, value in defaults.items() if key in LAST_SETTINGS}
-        bodies = self.mapping(self.document.root, section).items()
+        bodies = mapping(self.document.root.get(section)).items()
         found = {name: self.node(name, body, usual, section) for name, body in bodies if isinstance(body, dict)}
         with_plugins(self, found)
         references.resolve(found)
@@ -245,7 +240,7 @@ class _Reader(Findings):
             merged |= without_problems(self, path, body)
         if "resources" in merged and "resources" in defaults and ("defaults", "resources") not in self.bad:
             merged["resources"] = merged_resources(defaults["resources"], merged["resources"])
-        with_ = self.mapping(merged, "with")
+        with_ = mapping(merged.get("with"))
         if kind:
             self.misplaced_settings(path, kind, body)
         inputs = tuple(self.inputs(path, body.get("inputs", [])))
@@ -272,7 +267,7 @@ class _Reader(Findings):
             env={
                 key: env_text(value)
                 for part in (defaults, body)
-                for key, value in self.mapping(part, "env").items()
+                for key, value in mapping(part.get("env")).items()
                 if isinstance(value, str | int | float)
             },
             format=merged.get("format", "arrow"),
@@ -406,7 +401,7 @@ def read_outputs(found: Findings, path: Keys, value: Any) -> tuple[tuple[str, ..
             hint = "files would clash on some systems: rename one"
             found.report(at, what, hint, at_key=isinstance(value, dict))
     types: dict[str, str] = {}
-    for name, form in value.items() if isinstance(value, dict) else ():
+    for name, form in mapping(value).items():
         kind = form.get("type", TABLE) if isinstance(form, dict) else form
         if kind.endswith(_OWN_ENDINGS):
             what = f"'{kind}' is the ending of files that nfrun has not finished or does not use"

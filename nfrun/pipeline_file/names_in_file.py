@@ -12,7 +12,7 @@ from typing import Any
 from nfrun.core.pipeline import Param, has_expression
 from nfrun.core.values import field, frozen
 from nfrun.pipeline_file.parameters import env_text, param_of
-from nfrun.pipeline_file.yaml.document import load
+from nfrun.pipeline_file.yaml.document import load, mapping
 
 
 @frozen
@@ -34,25 +34,21 @@ class NamesInFile:
 
 def names_in_file(path: Path) -> NamesInFile:
     """Return the names that a pipeline file has. Raises SpecError if it cannot be read, or is no YAML."""
-    root = _mapping(load(path).root)
-    bodies = {name: _mapping(body) for name, body in _mapping(root.get("nodes")).items()}
-    inputs = _mapping(root.get("inputs"))
-    params = {name: param_of(name, value) for name, value in _mapping(root.get("params")).items()}
-    tags = [_mapping(body).get("tags") or () for body in (root.get("defaults"), *bodies.values())]
+    root = mapping(load(path).root)
+    bodies = {name: mapping(body) for name, body in mapping(root.get("nodes")).items()}
+    inputs = mapping(root.get("inputs"))
+    params = {name: param_of(name, value) for name, value in mapping(root.get("params")).items()}
+    tags = [mapping(body).get("tags") or () for body in (root.get("defaults"), *bodies.values())]
     named = [[tag] if isinstance(tag, str) else tag for tag in tags]
     return NamesInFile(
         nodes=(*bodies, *inputs),
         keys=tuple(dict.fromkeys([key for body in bodies.values() for key in body])),
         params={name: tuple(_values(param)) for name, param in params.items()},
         helps={name: param.help for name, param in params.items()},
-        profiles=tuple(_mapping(root.get("profiles"))),
+        profiles=tuple(mapping(root.get("profiles"))),
         inputs=tuple(inputs),
         tags=tuple(dict.fromkeys([tag for tags in named for tag in tags if isinstance(tag, str)])),
     )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _values(param: Param) -> Iterator[str]:

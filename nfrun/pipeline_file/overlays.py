@@ -19,7 +19,7 @@ from nfrun.pipeline_file.budgets import read_budgets
 from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import param_of, type_of, value_problem
 from nfrun.pipeline_file.settings import fields_of
-from nfrun.pipeline_file.yaml.document import Document, Keys, entries
+from nfrun.pipeline_file.yaml.document import Document, Keys, entries, mapping
 from nfrun.tables.formats import ARROW, READ_OPTIONS
 
 VARIABLE = "NFRUN_PROFILE"
@@ -37,20 +37,15 @@ def check_profiles(found: Findings) -> None:
         if isinstance(profile, dict):
             _check_params(found, ("profiles", name, "params"), profile.get("params"))
             at = ("profiles", name, "defaults")
-            given = profile.get("defaults")
-            settings = {
-                key: value
-                for key, value in (given.items() if isinstance(given, dict) else ())
-                if (*at, key) not in found.bad and is_evaluated(value)
-            }
+            given = mapping(profile.get("defaults")).items()
+            settings = {key: value for key, value in given if (*at, key) not in found.bad and is_evaluated(value)}
             fields_of(settings, lambda steps, what, at=at: found.report((*at, *steps), what))  # type: ignore[misc]
             read_budgets(found, ("profiles", name))  # to report what is wrong with them
 
 
 def _check_params(found: Findings, path: Keys, given: Any) -> None:
-    params = found.document.root.get("params")
-    params = params if isinstance(params, dict) else {}
-    for name, value in entries(given) if isinstance(given, dict) else ():
+    params = mapping(found.document.root.get("params"))
+    for name, value in mapping(given).items():
         where = (*path, name)
         if name not in params:
             found.report(where, *unknown("parameter", name, params), at_key=True)
@@ -66,8 +61,7 @@ def with_profile(found: Findings, name: str) -> Document:
     Values of the profile are found in the file where the profile has them.
     """
     document = found.document
-    profiles = document.root.get("profiles")
-    profiles = profiles if isinstance(profiles, dict) else {}
+    profiles = mapping(document.root.get("profiles"))
     if name not in profiles:
         hint = did_you_mean(name, profiles, f"there is {shortened([*profiles], _MAX_LISTED)}")
         what = f"there is no profile '{ellipsize(name)}'; {hint if profiles else 'the file has no profiles'}"
@@ -79,8 +73,7 @@ def with_profile(found: Findings, name: str) -> Document:
     for path, value in _replaced(document.root, profile):
         target = root
         for step in path[:-1]:
-            inner = target.get(step)
-            target[step] = dict(inner) if isinstance(inner, dict) else {}
+            target[step] = dict(mapping(target.get(step)))
             target = target[step]
         target[path[-1]] = value
         moved[path] = ("profiles", name, *(path[:-1] if path[0] == "params" else path))
@@ -117,8 +110,7 @@ def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
     SpecError if there is no such input.
     """
     document = found.document
-    inputs = document.root.get("inputs")
-    inputs = inputs if isinstance(inputs, dict) else {}
+    inputs = mapping(document.root.get("inputs"))
     for name in given:
         if name not in inputs:
             raise SpecError([Diagnostic(SourceSpan(document.file), *unknown("input", name, inputs))])
@@ -127,8 +119,7 @@ def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
     nodes: dict[str, Any] = {}
     moved: dict[Keys, Keys] = {}
     for name, value in inputs.items():
-        given_body = value if isinstance(value, dict) else {}
-        body = {key: item for key, item in given_body.items() if ("inputs", name, key) not in found.wrong}
+        body = {key: item for key, item in mapping(value).items() if ("inputs", name, key) not in found.wrong}
         is_path = isinstance(value, str) and ("inputs", name) not in found.wrong
         file = value if is_path else body.get(READ.name, "")
         if name in given:
@@ -143,8 +134,7 @@ def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
             moved["nodes", name, READ.name] = ("inputs", name)
         found.bad |= {("nodes", *path[1:]) for path in found.bad if path[:2] == ("inputs", name)}
         found.wrong |= {("nodes", *path[1:]) for path in found.wrong if path[:2] == ("inputs", name)}
-    own = document.root.get("nodes")
-    root = {**document.root, "nodes": {**nodes, **dict(entries(own) if isinstance(own, dict) else ())}}
+    root = {**document.root, "nodes": {**nodes, **mapping(document.root.get("nodes"))}}
     return replace(document, root=root, moved={**document.moved, **moved})
 
 

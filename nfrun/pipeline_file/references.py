@@ -21,7 +21,7 @@ from nfrun.pipeline_file.conditions import unread_outputs
 from nfrun.pipeline_file.contracts import checks_path
 from nfrun.pipeline_file.findings import Findings
 from nfrun.pipeline_file.suggestions import FILE_HINTS, looks_like_file
-from nfrun.pipeline_file.yaml.document import Keys, items
+from nfrun.pipeline_file.yaml.document import Keys, items, mapping
 from nfrun.tables.contracts.check_values import reference_of
 
 _MAX_HINTS = 50  # later problems are not shown, and a closest match among 10,000 names takes 20 ms
@@ -197,7 +197,7 @@ class References:
         producer = item.output.node
         own, seen = self.declared.of_nodes.get(producer, ()), self.declared.seen_by(spec.id)
         given = self.root["nodes"][spec.id]["inputs"]
-        long = given[item.name] if isinstance(given, dict) and isinstance(given[item.name], dict) else {}
+        long = mapping(mapping(given).get(item.name))
         if not (own or long) or not self.declared.unclear.isdisjoint((spec.id, producer)):
             return item
         has = with_followers(self.declared.axes, own, self.declared.broken)
@@ -306,7 +306,7 @@ class References:
         if "outputs" not in self.root:
             return unread_outputs(self.nodes)
         found = {}
-        for name, text in self.root["outputs"].items() if isinstance(self.root["outputs"], dict) else ():
+        for name, text in mapping(self.root["outputs"]).items():
             if ("outputs", name) not in self.found.bad and "nodes" in self.root:
                 ref = parse_reference(text)
                 found[name] = self.resolved("", ref, ("outputs", name)) or ref

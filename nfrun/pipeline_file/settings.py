@@ -19,7 +19,7 @@ from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.mapped_run import NO_MAP
 from nfrun.nodes.registry import KINDS, kind_of
 from nfrun.pipeline_file.findings import Findings
-from nfrun.pipeline_file.yaml.document import Keys
+from nfrun.pipeline_file.yaml.document import Keys, mapping
 from nfrun.system.units import LONGEST, parse_size, to_seconds
 
 # The settings that may hold expressions; `env` and `files` may, too, and are texts anyway.
@@ -55,8 +55,6 @@ def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
         fields["amounts"] = {name: amount for name, amount in amounts.items() if amount and math.isfinite(amount)}
     if "map" in settings:
         fields["map"] = map_of(settings["map"])
-        if isinstance(most := fields["map"].max_failed, float) and most > 1:
-            report(("map", "max_failed"), "'max_failed' is more than 100%")
     return fields
 
 
@@ -128,16 +126,9 @@ def outputs_of(outputs: tuple[str, ...], map: MapSpec | None, kind: str, with_: 
 
 
 def check_map_entries(found: Findings, path: Keys, value: str | Mapping[str, Any]) -> None:
-    """Reject expressions in entries of a `map` that are fixed, and entries that do not go together."""
-    fixed: dict[Keys, Any] = {("map",): value} if isinstance(value, str) else {("map", k): value.get(k) for k in FIXED}
-    for steps, item in fixed.items():
-        if not is_evaluated(item):
-            hint = "which input is cut" if steps[-1] in ("map", "over") else f"'{steps[-1]}'"
-            found.report((*path, *steps), "an expression is not evaluated here", f"{hint} is the same in every run")
-    if isinstance(value, str):
-        return
-    other = next((key for key in ("by", "parts") if key in value), "")
-    if "batch" in value and other:
+    """Reject entries of a `map` that do not go together."""
+    other = next((key for key in ("by", "parts") if key in mapping(value)), "")
+    if other and "batch" in value:
         what = f"a map has either 'batch' or '{other}'"
         hint = "remove one: with 'batch' a piece has N rows, with 'by' it has whole groups"
         found.report((*path, "map", "batch"), what, hint, at_key=True)

@@ -179,6 +179,11 @@ class Document:
         return path
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """Return the value if it is a mapping, and otherwise an empty one: the schema has reported it."""
+    return value if isinstance(value, dict) else {}
+
+
 def entries(value: Any) -> Iterable[tuple[Any, Any]]:
     """Return the keys and values of a mapping, or the indices and items of a list; nothing for other values."""
     return value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
