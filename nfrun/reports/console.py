@@ -16,7 +16,7 @@ from nfrun.reports.format_units import PIPE_WIDTH
 
 
 class RichConsole(Console):
-    """A console of rich with the methods of a `Printer`."""
+    """A console of rich with the methods of a `PlainConsole`."""
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise BrokenPipeError. By default rich ends the thread, and with it all other reporters."""

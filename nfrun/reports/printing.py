@@ -7,33 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from nfrun.core.text import cell_width, fit_cells
 from nfrun.reports.format_units import PIPE_WIDTH
 
+if TYPE_CHECKING:
+    from nfrun.reports.console import RichConsole
+
 GAP = 3  # characters between two columns of a table
 
 
-class Printer(Protocol):
-    """Prints on a stream: a `PlainConsole`, or a `RichConsole` of `console.py`."""
-
-    width: int
-
-    def print(self, *parts: Any) -> None:
-        """Print texts and tables on one line."""
-
-    def print_line(self, text: str, style: str = "", *, also: str = "") -> None:
-        """Print a line without wrapping it, however wide: a wrapped line cannot be searched or copied.
-
-        It ends with the text `also`, which is dim.
-        """
-
-    def new_table(self) -> Any:
-        """Return a table with a line under its headings and an empty line around it, which takes columns and rows."""
-
-    def shrinking_cell(self, text: str) -> Any:
-        """Return a cell that is cut with an ellipsis, so that its column narrows before any `no_wrap` column does."""
+Printer: TypeAlias = "PlainConsole | RichConsole"  # what prints on a stream
 
 
 def printer_on(stream: IO[str], color: str) -> Printer:
@@ -58,7 +43,7 @@ def is_colored(stream: IO[str], color: str) -> bool:
 
 
 class PlainConsole:
-    """Prints without colours to a file or pipe, and no blanks at ends of lines."""
+    """Prints without colours to a file or pipe, and no blanks at ends of lines. It has the methods of `RichConsole`."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.width = PIPE_WIDTH
@@ -70,7 +55,7 @@ class PlainConsole:
         self._stream.flush()
 
     def print_line(self, text: str, style: str = "", *, also: str = "") -> None:
-        """Print a line."""
+        """Print a line without wrapping it, however wide: a wrapped line cannot be searched or copied."""
         self.print(*([text, also] if also else [text]))
 
     def new_table(self) -> PlainTable:
@@ -96,8 +81,8 @@ class PlainTable:
         self._widths.append(max_width)
         self._right.append(justify == "right")
 
-    def add_row(self, *cells: str) -> None:
-        """Add a row with a cell for each column."""
+    def add_row(self, *cells: Any) -> None:
+        """Add a row with a text for each column."""
         for column, cell, most in zip(self._columns, cells, self._widths, strict=True):
             column.append(cell if most is None else fit_cells(cell, most, middle=False))
 

@@ -267,6 +267,12 @@ def _figures(stage: StageRecord) -> list[str]:
     ]
 
 
+def check_text(place: str, node: str, check: CheckResult) -> str:
+    """Format a check that does not hold, and where the rows are that fail it."""
+    rows = f"\nthe first failing rows are in {check.path}" if check.path else ""
+    return f"{place}: the check '{check.name}' of node '{node}': {check.text}{rows}"
+
+
 def failure_text(
     name: str, node: NodeRecord | RecordedNode, place: str, skipped: Sequence[str], others: Sequence[str] = ()
 ) -> str:

@@ -21,7 +21,7 @@ from nfrun.core.values import field, frozen
 from nfrun.reports.line_reporter import LineReporter, NoEvents
 from nfrun.reports.progress.plain_lines import PlainLines
 from nfrun.reports.run_record import NodeRecord, RunRecord, alike_failures
-from nfrun.reports.summary import failure_text
+from nfrun.reports.summary import check_text, failure_text
 
 # What a node may tell the runner: messages, and what to mask. The others would change the environment, the outputs or
 # the log of the step, and data that a node prints must not do that.
@@ -277,10 +277,8 @@ class GitHubReport(NoEvents, LineReporter):
     def _of_check(self, name: str, check: CheckResult, level: str) -> Annotation:
         span = self._record.pipeline.spec_of(name).source
         title = f"{self._record.pipeline.name}: the check '{check.name}' of node '{name}' does not hold"
-        text = f"{span}: the check '{check.name}' of node '{name}': {check.text}"
-        rows = [f"the first failing rows are in {check.path}"] if check.path else []
-        file = self._workspace.path_of(span.file)
-        return Annotation(level, title, "\n".join([text, *rows]), file, span.line, span.column)
+        text = check_text(str(span), name, check)
+        return Annotation(level, title, text, self._workspace.path_of(span.file), span.line, span.column)
 
 
 def diagnostic_annotations(found: Iterable[Diagnostic], level: str, workspace: Workspace) -> Iterator[Annotation]:

@@ -15,7 +15,7 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import field, mutable
 from nfrun.reports.run_record import NodeRecord, RunRecord
-from nfrun.reports.summary import failure_text
+from nfrun.reports.summary import check_text, failure_text
 
 _MOST_LOGS = 200  # nodes that failed whose logs are in the file
 _MOST_MESSAGE = 1_000  # characters
@@ -177,18 +177,17 @@ class JUnitFile:
         case = self._case(f"{self._class_of(spec)}.{spec.id.rpartition('/')[2]}", f"{check.name}{output}")
         if check.ok:
             return case
-        lines = [f"{spec.source}: the check '{check.name}' of node '{spec.id}': {check.text}"]
-        lines += [f"the first failing rows are in {check.path}"] if check.path else []
+        text = check_text(str(spec.source), spec.id, check)
         if check.severity == "error" and tolerated:
-            SubElement(case, "skipped", message=_message(f"{_TOLERATED}: {check.text}")).text = _text("\n".join(lines))
+            SubElement(case, "skipped", message=_message(f"{_TOLERATED}: {check.text}")).text = _text(text)
         elif check.severity == "error":
-            SubElement(case, "failure", type="check", message=_message(check.text)).text = _text("\n".join(lines))
+            SubElement(case, "failure", type="check", message=_message(check.text)).text = _text(text)
         elif check.severity == "skip":
             message = f"its output is absent, and what reads it is skipped: {check.text}"
-            SubElement(case, "skipped", message=_message(message)).text = _text("\n".join(lines))
+            SubElement(case, "skipped", message=_message(message)).text = _text(text)
         else:
-            said.append(f"warning: {lines[0]}")
-            SubElement(case, "system-out").text = _text("\n".join([f"warning: {lines[0]}", *lines[1:]]))
+            said.append(f"warning: {text}")
+            SubElement(case, "system-out").text = _text(said[-1])
         return case
 
 
