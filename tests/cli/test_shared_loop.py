@@ -44,40 +44,30 @@ nodes:
 """
 
 
+CANCEL_OTHERS = "[task.cancel() for task in asyncio.all_tasks() if task is not asyncio.current_task()]"
+FAILS_ALONE = {"one": "ok", "two": "ok", "bad": "failed", "after": "ok"}
+FAILS_OTHERS = {"one": "failed", "two": "failed", "bad": "ok", "after": "skipped"}
+
+
 @pytest.mark.parametrize(
-    ("body", "error"),
+    ("body", "statuses", "error"),
     [
-        ("asyncio.get_event_loop().close()", "RuntimeError: Cannot close a running event loop"),
-        ("asyncio.current_task().cancel(); await asyncio.sleep(0)", "CancelledError"),
+        ("asyncio.get_event_loop().close()", FAILS_ALONE, "RuntimeError: Cannot close a running event loop"),
+        ("asyncio.current_task().cancel(); await asyncio.sleep(0)", FAILS_ALONE, "CancelledError"),
+        (CANCEL_OTHERS, FAILS_OTHERS, "CancelledError"),
     ],
 )
-def test_a_node_that_disturbs_the_loop_fails_alone(tmp_path: Path, here: Here, body: str, error: str) -> None:
+def test_a_node_that_disturbs_the_loop(
+    tmp_path: Path, here: Here, body: str, statuses: dict[str, str], error: str
+) -> None:
+    """It fails alone, but for the nodes whose tasks it cancels."""
     (tmp_path / "steps.py").write_text(STEPS.replace("BODY", body))
     (tmp_path / "p.yaml").write_text(PIPELINE)
     done = here(tmp_path, "run", "p.yaml", "-k", "-j", "3", "--json")
     nodes = json.loads(done.stdout)["nodes"]
-    assert {name: node["status"] for name, node in nodes.items()} == {
-        "one": "ok",
-        "two": "ok",
-        "bad": "failed",
-        "after": "ok",
-    }
-    assert nodes["bad"]["error"].startswith(error)
-
-
-def test_nodes_whose_tasks_another_node_cancels_fail(tmp_path: Path, here: Here) -> None:
-    body = "[task.cancel() for task in asyncio.all_tasks() if task is not asyncio.current_task()]"
-    (tmp_path / "steps.py").write_text(STEPS.replace("BODY", body))
-    (tmp_path / "p.yaml").write_text(PIPELINE)
-    done = here(tmp_path, "run", "p.yaml", "-k", "-j", "3", "--json")
-    nodes = json.loads(done.stdout)["nodes"]
-    assert {name: node["status"] for name, node in nodes.items()} == {
-        "one": "failed",
-        "two": "failed",
-        "bad": "ok",
-        "after": "skipped",
-    }
-    assert nodes["one"]["error"].startswith("CancelledError")
+    assert {name: node["status"] for name, node in nodes.items()} == statuses
+    failed = next(node for node in nodes.values() if node["status"] == "failed")
+    assert failed["error"].startswith(error)
 
 
 def test_the_loop_goes_on_if_a_node_stops_it(tmp_path: Path, here: Here) -> None:

@@ -85,7 +85,7 @@ def test_a_cell_whose_name_ends_as_that_of_a_file_is_a_node(tmp_path: Path, here
     (tmp_path / "a@b.yaml").write_text(text)
     assert here(tmp_path, "run", "a@b.yaml", "-q").returncode == 0
     for words in (["show"], ["logs"], ["open", "--format", "csv"]):
-        for file in (["--"], ["a@b.yaml"]):
+        for file in ([], ["--"], ["a@b.yaml"]):
             found = here(tmp_path, *words, *file, "n@x.yaml")
             assert (found.returncode, found.stderr) == (0, ""), [*words, *file]
 

@@ -1217,16 +1217,12 @@ p.yaml:5:5: 'A' is not a key of a node
 
 nodes:
 a: {run: x}
-b: {run: y}
 --
 p.yaml:1:1: 'nodes' is empty
     1 | nodes:
       | ^^^^^ for example nodes: {flights: {read: data/flights.parquet}}
 p.yaml:2:1: 'a' is not a key of a pipeline file
     2 | a: {run: x}
-      | ^ if this is a node, indent it below 'nodes'
-p.yaml:3:1: 'b' is not a key of a pipeline file
-    3 | b: {run: y}
       | ^ if this is a node, indent it below 'nodes'
 
 nodes:
@@ -1238,16 +1234,12 @@ p.yaml:3:1: 'b' is not a key of a pipeline file
       | ^ if this is a node, indent it below 'nodes'
 
 a: {run: x}
-b: {run: y}
 --
 p.yaml:1:1: a pipeline file needs 'nodes'
     1 | a: {run: x}
       | ^
 p.yaml:1:1: 'a' is not a key of a pipeline file
     1 | a: {run: x}
-      | ^ if this is a node, indent it below 'nodes'
-p.yaml:2:1: 'b' is not a key of a pipeline file
-    2 | b: {run: y}
       | ^ if this is a node, indent it below 'nodes'
 
 nodes:
