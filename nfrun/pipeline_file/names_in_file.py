@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from nfrun.core.pipeline import Param, has_expression
 from nfrun.core.values import field, frozen
