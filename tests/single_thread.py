@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from nfrun.core.events import NodeStarted, nfrun_failure
@@ -18,7 +18,7 @@ class SingleThread:
 
     name = "single"
     begins_at_once = False
-    own: Mapping[str, float] = {}
+    own: tuple[str, ...] = ()
 
     def __init__(
         self,

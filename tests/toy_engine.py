@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,12 +28,12 @@ class ToyEngine:
     def __init__(self, hosted: Any, run: str, workers: Sequence[RemoteWorker]) -> None:
         self.hosted: Any = hosted
         self.on_gone: Callable[[str], object] = lambda why: None
-        self.placed: dict[str, str] = {}  # the worker of each attempt, by token
-        self.shares: list[bool] = []  # whether each attempt takes a part of a slot only
+        self.placed: dict[str, str] = {}  # the worker of each attempt that has begun, by token
+        self.needs: list[Mapping[str, float]] = []  # of each attempt
         self._run = run
         self._workers = {worker.address: worker for worker in workers}
-        self._on_end: dict[str, Callable[[str | None, str], object]] = {}
-        self._lock = threading.Lock()
+        self._submitted: dict[str, Any] = {}  # those that wait or are under way, by token
+        self._lock = threading.RLock()
         self._is_closed = False
 
     def workers(self) -> Sequence[RemoteWorker]:
@@ -42,57 +42,83 @@ class ToyEngine:
     def submit(
         self,
         token: str,
-        worker: str,
-        order: str,
-        shares: bool,
+        name: str,
+        needs: Mapping[str, float],
+        on_begin: Callable[[str, tuple[int, ...]], object],
         on_message: Callable[[str], object],
         on_end: Callable[[str | None, str], object],
     ) -> None:
-        self.placed[token] = worker
-        self.shares.append(shares)
-        self._on_end[token] = on_end
+        self.needs.append(needs)
+        self._submitted[token] = SimpleNamespace(
+            needs=needs, begin=on_begin, on_message=on_message, on_end=on_end, worker=""
+        )
+        self._place()
 
-        if worker in self._workers:
-            self.hosted.start(self._run, token, order, on_message, lambda text: self._end(token, text, ""))
+    def tell(self, token: str, order: str) -> None:
+        if (own := self._submitted.get(token)) is not None and own.worker in self._workers:
+            self.hosted.start(self._run, token, order, own.on_message, lambda text: self._end(token, text, ""))
 
-    def leave_out(self, workers: Collection[str]) -> None:
-        for worker in workers:
-            del self._workers[worker]
+    def forget(self, token: str) -> None:
+        self._end(token, None, "")
 
     def stop(self, token: str, kill: bool) -> None:
+        if token not in self.placed:
+            self._end(token, None, "")
         threading.Thread(target=self.hosted.stop, args=(self._run, token, kill), daemon=True).start()
 
-    def ask(self, question: str, seconds: float) -> Mapping[str, str]:
-        return {address: self.hosted.ask(question) for address in self._workers}
+    def ask(self, worker: str, question: str, seconds: float) -> str:
+        return self.hosted.ask(question)  # type: ignore[no-any-return]
 
     def close(self, seconds: float = 2.0) -> Sequence[str]:
         if not self._is_closed:
             self._is_closed = True
-            self._on_end.clear()
+            self._submitted.clear()
             return self.hosted.end(self._run)  # type: ignore[no-any-return]
         return ()
 
     def join(self, worker: RemoteWorker) -> None:
         """Let a worker join."""
         self._workers[worker.address] = worker
+        self._place()
 
     def leave(self, address: str) -> None:
         """Let a worker vanish, with its attempts."""
         del self._workers[address]
-        for token in [token for token, worker in self.placed.items() if worker == address]:
+        for token in [token for token, own in self._submitted.items() if own.worker == address]:
             self._end(token, None, f"its worker {address} has left the cluster")
 
     def vanish(self) -> None:
         """Let the whole cluster vanish."""
         self._workers.clear()
-        self._on_end.clear()
+        self._submitted.clear()
         self.on_gone("the toy is gone")
+
+    def _place(self) -> None:
+        """Let attempts begin for which a worker has a thread, and all that they need."""
+        with self._lock:
+            for token, own in list(self._submitted.items()):
+                fitting = [worker for worker in self._workers.values() if not own.worker and self._fits(worker, own)]
+                if fitting:
+                    own.worker = self.placed[token] = min(fitting, key=lambda worker: len(self._on(worker))).address
+                    units = range(len(self._on(self._workers[own.worker])) - 1, 99)
+                    own.begin(own.worker, tuple(units[: int(own.needs.get("gpu", 0))]))
+
+    def _on(self, worker: RemoteWorker) -> list[Any]:
+        return [own for own in self._submitted.values() if own.worker == worker.address]
+
+    def _fits(self, worker: RemoteWorker, own: Any) -> bool:
+        running = self._on(worker)
+        return len(running) < worker.threads and all(
+            sum(each.needs.get(name, 0.0) for each in running) + amount <= worker.resources.get(name, 0.0)
+            for name, amount in own.needs.items()
+        )
 
     def _end(self, token: str, text: str | None, why: str) -> None:
         with self._lock:
-            on_end = self._on_end.pop(token, None)
-        if on_end is not None:
-            on_end(text, why)
+            own = self._submitted.pop(token, None)
+        if own is not None:
+            own.on_end(text, why)
+            self._place()
 
 
 class AnyNodes(dict[str, NodeSpec]):
@@ -144,13 +170,14 @@ class ToyHosted:
 def toy_cluster(
     run_attempt: RunAttempt,
     on_outcome: OnOutcome,
-    workers: Sequence[RemoteWorker] = (RemoteWorker("a", 16.0), RemoteWorker("b", 16.0)),
+    workers: Sequence[RemoteWorker] = (RemoteWorker("a", 16), RemoteWorker("b", 16)),
     nodes: Mapping[str, NodeSpec] = {},
     on_begun: Callable[[str, int, int], None] = lambda node, attempt, call: None,
     on_error: Callable[[Exception], object] = lambda error: None,
     logs: Logs | None = None,
     uses_all: bool = True,
     warn: Callable[[str], object] = lambda message: None,
+    has_secrets: bool = False,
 ) -> tuple[ClusterExecutor, ToyEngine]:
     """Make the executor of a cluster whose workers are in this process: `run_attempt` is called there."""
     pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, AnyNodes(nodes), {})
@@ -160,4 +187,5 @@ def toy_cluster(
     context = ExecutorContext(runner, lambda made: made, store, folder, 4, placement, [], on_error)
     engine = ToyEngine(ToyHosted(run_attempt), "r", workers)
     config = HostConfig("r", "r", pipeline, "/")
-    return ClusterExecutor(Cluster(engine, config, store, uses_all, warn, tell=warn), context, on_outcome), engine
+    cluster = Cluster(engine, config, store, uses_all, warn, has_secrets, tell=warn)
+    return ClusterExecutor(cluster, context, on_outcome), engine

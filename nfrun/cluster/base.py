@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from nfrun.cluster.wire import HostConfig
@@ -11,30 +11,24 @@ from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import field, frozen
 from nfrun.tables.places.folder import Place
 
-# Resources of which each worker has some of its own. All others are budgets of the run.
+# Resources of which workers have some of their own, if they declare it. All others are budgets of the run.
 PER_WORKER = ("cpu", "memory", "gpu")
-
-
-def shown_amount(name: str, amount: float) -> str:
-    """Return an amount of a resource as it is told."""
-    return f"{amount / 1e9:.3g} GB" if name == "memory" else f"{amount:g}"
 
 
 @frozen
 class RemoteWorker:
-    """A worker of the cluster: its address, how many nodes it runs at once, and what else it has of `PER_WORKER`."""
+    """A worker of the cluster: its address, how many tasks it runs at once, and what it declares of `PER_WORKER`."""
 
     address: str
-    slots: float
+    threads: int
     resources: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
 
 class Engine(Protocol):
-    """Carries attempts to workers. Thread-safe. `name` is that of the executor.
+    """Carries attempts to workers, which it chooses. Thread-safe. `name` is that of the executor.
 
-    An attempt runs on the worker that it is submitted to, at most once, and nowhere else. No method but `ask` and
-    `close` blocks, and these have time limits. When the cluster is gone, the engine calls `on_gone(why)` once, which
-    is set after it is made; from then on no attempt ends.
+    No method but `ask` and `close` blocks, and these have time limits. When the cluster is gone, the engine calls
+    `on_gone(why)` once, which is set after it is made; from then on no attempt ends.
     """
 
     name: str
@@ -46,26 +40,30 @@ class Engine(Protocol):
     def submit(
         self,
         token: str,
-        worker: str,
-        order: str,
-        shares: bool,
+        name: str,
+        needs: Mapping[str, float],
+        on_begin: Callable[[str, tuple[int, ...]], object],
         on_message: Callable[[str], object],
         on_end: Callable[[str | None, str], object],
     ) -> None:
-        """Send an order to a worker. If it `shares` a slot, it takes a part of one only, and others run beside it.
+        """Queue an attempt for a worker that has what it `needs`. People see it by its `name`.
 
-        `on_message` gets the messages of the host, as texts. Then `on_end` is called once: with the text of the host's
-        `Ended`, or with None and why the attempt is lost.
+        `on_begin` is called when its turn has come, with the address of the worker and its units of `gpu`. Then the
+        attempt waits for its order. An attempt begins at most once. `on_message` gets the messages of the host, as
+        texts. Then `on_end` is called once: with the text of the host's `Ended`, or with None and why it is lost.
         """
+
+    def tell(self, token: str, order: str) -> None:
+        """Send its order to an attempt that has begun."""
+
+    def forget(self, token: str) -> None:
+        """End an attempt that gets no order."""
 
     def stop(self, token: str, kill: bool) -> None:
         """Stop an attempt, if it is under way: with SIGTERM, or with SIGKILL if `kill`."""
 
-    def ask(self, question: str, seconds: float) -> Mapping[str, str]:
-        """Return the answers of all workers to a `Question`, by address. One that gives none has a text without `{`."""
-
-    def leave_out(self, workers: Collection[str]) -> None:
-        """Let these not be among `workers()`, until they have left the cluster and joined it again."""
+    def ask(self, worker: str, question: str, seconds: float) -> str:
+        """Return the `Answer` of a worker to a `HostConfig`, or why it cannot be used; "" if it does not answer."""
 
     def close(self, seconds: float = 2.0) -> Sequence[str]:
         """End the hosts of the run, for which it waits so long, and the connection. Returns what they tell of errors.
@@ -78,9 +76,9 @@ class Engine(Protocol):
 class Cluster:
     """Holds what a run uses on a cluster: the engine, what its hosts share, and the place for outputs.
 
-    If it `uses_all`, its nodes there take all slots of the workers, and none of `-j`. `warn` and `tell` print messages.
-    If it `has_secrets`, workers get nothing to whom it would travel in the open. `made_on` gets the address of the
-    worker of each attempt, by its node and number.
+    If it `uses_all`, its nodes there take all threads of the workers, and none of `-j`. `warn` and `tell` print
+    messages. If it `has_secrets`, workers get nothing to whom it would travel in the open. `made_on` gets the address
+    of the worker of each attempt, by its node and number.
     """
 
     engine: Engine

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from nfrun.cluster.base import PER_WORKER, Cluster, is_private, shown_amount
+from nfrun.cluster.base import PER_WORKER, Cluster, RemoteWorker, is_private
 from nfrun.cluster.folder_copies import with_changes
-from nfrun.cluster.slots import Slot, WorkerSlots
 from nfrun.cluster.wire import Ended, RemoteOrder, Told, WireError, from_text, to_text
 from nfrun.core.errors import Cause, ClusterError, HandoffError
 from nfrun.core.events import CallStarted, Failure, NodeStarted, Outcome, OutputRef
@@ -30,10 +29,11 @@ from nfrun.system.checksums import FileChecksums
 from nfrun.system.threads import start_timer
 
 _CLOSE_SECONDS = 1.5  # for the hosts to end, at least
-_TOLD_SECONDS = 5.0  # without workers, until it is said
-_MOST_WAITING = 1000  # attempts, each on a thread, for what few workers have
+_TOLD_SECONDS = 5.0  # for which an attempt waits for what no worker has, until it is said
+_MORE_UNDER_WAY = 64  # attempts than twice the threads: the engine sees a queue, and others have their turn
+_MOST_WAITING = 1000  # attempts, each on a thread, for what no worker has
 
-Needs = tuple[tuple[str, float], ...]  # what an attempt takes beside slots
+Needs = tuple[tuple[str, float], ...]  # what an attempt takes of a worker beside a thread
 _KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
 _GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
 
@@ -46,32 +46,30 @@ class ClusterExecutor(ThreadExecutor):
     def __init__(self, cluster: Cluster, context: ExecutorContext, on_outcome: OnOutcome) -> None:
         self.name = cluster.engine.name
         self._engine = cluster.engine
-        self._slots = WorkerSlots(
-            lambda: [w for w in cluster.engine.workers() if not cluster.has_secrets or is_private(w.address)]
-        )
-        self._attempts = RemoteAttempts(cluster, context, self._slots)
-        self.own = {name: self._slots.most() for name in PER_WORKER if name != "cpu" or cluster.uses_all}
+        self._attempts = RemoteAttempts(cluster, context)
+        self.own = PER_WORKER if cluster.uses_all else PER_WORKER[1:]
         self._warn, self._tell = cluster.warn, cluster.tell
         self._lacks: dict[Needs, float] = {}  # since when no worker has this
         self._told: set[Needs] = set()
         super().__init__(context.with_cache(self._attempts), on_outcome)
 
     def capacity(self, now: float) -> float | None:
-        """Return the number of slots of all workers that there are now.
+        """Return how many attempts may be under way, those included that wait for a worker.
 
-        Attempts that wait for `memory` or `gpu` count as if they had slots of their own: others go on beside them.
+        Attempts that wait for what no worker has do not count: others go on beside them.
         """
-        slots, waiting = self._slots.amount(), [each for each in list(self._attempts.waiting) if each[1]]
-        lacking: dict[Needs, list[str]] = {} if slots else {(): []}
+        workers, waiting = self._engine.workers(), list(self._attempts.waiting.values())
+        lacking: dict[Needs, list[str]] = {}
         for name, needs in waiting:
-            if not self._slots.has(needs):
-                lacking.setdefault(needs, []).append(name)
+            if not any(_has(worker, needs) for worker in workers):
+                lacking.setdefault(needs if workers else (), []).append(name)
         self._lacks = {needs: self._lacks.get(needs, now) for needs in lacking}
         for needs, names in lacking.items():
             if now - self._lacks[needs] >= _TOLD_SECONDS and needs not in self._told:
                 self._told.add(needs)
                 self._warn(_waits_text(needs, names))
-        return slots and slots + min(len(waiting), _MOST_WAITING)
+        more = min(sum(map(len, lacking.values())), _MOST_WAITING) if workers else 0
+        return 2 * sum(worker.threads for worker in workers) + _MORE_UNDER_WAY + more
 
     def close(self, grace: float = 0.0) -> None:
         """End all attempts, those that are under way after `grace` seconds, and the hosts of the run."""
@@ -81,12 +79,18 @@ class ClusterExecutor(ThreadExecutor):
             self._tell(message)
 
 
+def _has(worker: RemoteWorker, needs: Needs) -> bool:
+    return all(worker.resources.get(name, 0.0) >= amount for name, amount in needs)
+
+
 def _waits_text(needs: Needs, names: Sequence[str]) -> str:
     """Say that no worker has what nodes take."""
     if not needs:
-        return "the cluster has no workers any more: the run waits until some join"
+        return "the cluster has no workers: the run waits until some join"
     others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-    takes = " and ".join(f"{shown_amount(name, amount)} of '{name}'" for name, amount in needs)
+    takes = " and ".join(
+        f"{f'{amount / 1e9:.3g} GB' if name == 'memory' else f'{amount:g}'} of '{name}'" for name, amount in needs
+    )
     return f"node '{names[0]}'{others} takes {takes}, and no worker has that: it waits until one joins"
 
 
@@ -94,18 +98,18 @@ class RemoteAttempts(OrderedAttempts):
     """Makes attempts on the workers of a cluster. Safe to call from several threads.
 
     The outputs of an attempt stay in the store, and the references to them come back. An executor can use it in place
-    of `runner`. `slots` has the room of the workers.
+    of `runner`.
     """
 
-    def __init__(self, cluster: Cluster, context: ExecutorContext, slots: WorkerSlots) -> None:
+    def __init__(self, cluster: Cluster, context: ExecutorContext) -> None:
         self._engine, self._config = cluster.engine, cluster.config
-        self._warn, self._made_on = cluster.warn, cluster.made_on
+        self._warn, self._made_on, self._has_secrets = cluster.warn, cluster.made_on, cluster.has_secrets
         super().__init__(context.runner, context.store)
         self._worker_environ = context.placement.worker_environ
         self._on_begun, self._on_error = context.runner.on_begun, context.on_error
-        self._slots = slots
         self._executions: dict[str, _Execution] = {}  # those under way, by token
-        self.waiting: list[tuple[str, Needs]] = []  # nodes whose attempts wait for a worker with room
+        self.waiting: dict[str, tuple[str, Needs]] = {}  # nodes whose attempts wait for a worker, by token
+        self._warned: set[str] = set()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._checksums = FileChecksums()
@@ -114,7 +118,6 @@ class RemoteAttempts(OrderedAttempts):
 
     def close(self) -> None:
         """End the wait for all attempts."""
-        self._slots.close()
         for execution in list(self._executions.values()):
             execution.end()
 
@@ -167,15 +170,8 @@ class RemoteAttempts(OrderedAttempts):
     def _make_attempt(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         """Have a worker make the attempt, or calls, and return the outcome."""
         spec, start = order.node, order.start
-        needs = tuple([(name, spec.amounts[name]) for name in PER_WORKER[1:] if spec.amounts.get(name)])
-        self.waiting.append((spec.id, needs))
-        taken = {"cpu": spec.cpu, **dict(needs)}
-        slot = self._slots.take(taken, lambda: not cancel_token.cancelled and not self._gone)
-        self.waiting.remove((spec.id, needs))
-        if slot is None:
-            return self._cancelled(start, cancel_token)
-        execution = _Execution(self._receive, partial(self._slots.give_back, slot))
-        self._execute(execution, order, slot, cancel_token)
+        execution = _Execution(self._receive)
+        self._execute(execution, order, self._needs(spec), cancel_token)
         ended = execution.ended
         if ended is not None and ended.outcome is not None:
             return self._outcome(ended, ended.outcome, start)
@@ -183,17 +179,41 @@ class RemoteAttempts(OrderedAttempts):
             return self._cancelled(start, cancel_token)
         return start.outcome(Failure(Cause.LOST, "WorkerLost", ended.lost))
 
-    def _execute(self, execution: _Execution, order: AttemptOrder, slot: Slot, cancel_token: CancelToken) -> None:
-        """Submit the order, and pass on what comes back until the attempt has ended or is lost."""
-        if not isinstance(order.start, CallStarted):
-            self._made_on[order.start.key[:2]] = slot.worker
-        granted = dict(order.start.granted or {})
-        if slot.held:
-            granted["gpu"] = tuple(sorted(unit for unit, _ in slot.held))
+    def _needs(self, spec: NodeSpec) -> dict[str, float]:
+        """Return what an attempt takes of a worker beside a thread: `cpu` and `memory` only if workers declare them."""
+        most: dict[str, float] = {}
+        for worker in (workers := self._engine.workers()):
+            most.update({name: max(amount, most.get(name, 0.0)) for name, amount in worker.resources.items()})
+        taken = {"cpu": spec.cpu, **{name: spec.amounts.get(name, 0.0) for name in PER_WORKER[1:]}}
+        if workers and "cpu" not in most and spec.cpu > 1:
+            self._warn_once(
+                f"node '{spec.id}' takes {spec.cpu:g} of 'cpu', and no worker declares any: it gets a thread"
+            )
+        if "cpu" in most:
+            taken["cpu"] = min(spec.cpu, most["cpu"])
+        return {name: amount for name, amount in taken.items() if amount and (name in most or name == "gpu")}
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._warn(message)
+
+    def _order_text(self, execution: _Execution, order: AttemptOrder, units: tuple[int, ...]) -> str:
+        """Return the order of an attempt that has begun. Raises HandoffError if it must not go to its worker."""
+        if self._has_secrets and not is_private(execution.worker):
+            what = f"worker {execution.worker} sends what it gets as plain text: use TLS (tls://)"
+            raise HandoffError(f"the pipeline has secrets, and {what}")
+        granted = {**(order.start.granted or {}), **({"gpu": units} if units else {})}
         order = replace(order, start=replace(order.start, granted=granted))
         variables = {**self._worker_environ.get(order.node.id, {}), **unit_variables(granted, {})}
-        text = to_text(RemoteOrder(execution.token, self._config, order, variables))
-        stop = partial(self._engine.stop, execution.token)
+        return to_text(RemoteOrder(execution.token, self._config, order, variables))
+
+    def _execute(
+        self, execution: _Execution, order: AttemptOrder, needs: Mapping[str, float], cancel_token: CancelToken
+    ) -> None:
+        """Submit the attempt, send its order, and pass on what comes back until the attempt has ended or is lost."""
+        token = execution.token
+        stop = partial(self._engine.stop, token)
         timers: list[threading.Timer] = []
 
         def later(seconds: float, do: Callable[[], object]) -> None:
@@ -203,8 +223,8 @@ class RemoteAttempts(OrderedAttempts):
             start_timer(timer)
 
         def give_up() -> None:  # the worker may hang, or be out of reach
-            if self._slots.avoid(slot.worker):
-                self._warn(f"worker {slot.worker} does not answer: nothing else runs there until it does")
+            if execution.worker:
+                self._warn_once(f"worker {execution.worker} does not answer")
             execution.end()
 
         def kill() -> None:
@@ -215,19 +235,33 @@ class RemoteAttempts(OrderedAttempts):
             stop(False)
             later(self._runner.grace, kill)
 
+        def begin(worker: str, units: tuple[int, ...]) -> None:
+            execution.worker = worker
+            self.waiting.pop(token, None)
+            if not isinstance(order.start, CallStarted):
+                self._made_on[order.start.key[:2]] = worker
+            self._engine.tell(token, self._order_text(execution, order, units))
+            if cancel_token.cancelled:  # the worker may not know a stop that came before the order
+                stop(False)
+
         with self._lock:
-            self._executions[execution.token] = execution
+            self._executions[token] = execution
+        self.waiting[token] = order.node.id, tuple(needs.items())
         try:
             if not self._gone:
-                given = execution.token, slot.worker, text, slot.needs["cpu"] < 1
                 # Before the order is there: what runs and cannot be killed yet gets no grace when the run ends.
                 with cancel_token.on_cancel(end, kill):
-                    self._engine.submit(*given, execution.inbox.put, execution.on_end)
-                    if cancel_token.cancelled:  # the worker may not know a stop that came before the order
+                    heard = execution.on_begin, execution.inbox.put, execution.on_end
+                    self._engine.submit(token, order.node.declared, needs, *heard)
+                    if cancel_token.cancelled:
                         stop(False)
-                    execution.listen(partial(self._pass_on, order))
+                    execution.listen(begin, partial(self._pass_on, order))
+        except Exception:
+            self._engine.forget(token)
+            raise
         finally:
-            del self._executions[execution.token]
+            del self._executions[token]
+            self.waiting.pop(token, None)
             for timer in timers:
                 timer.cancel()
 
@@ -280,23 +314,27 @@ class RemoteAttempts(OrderedAttempts):
             self._gone = why
             under_way = list(self._executions.values())
         self._on_error(ClusterError(why))
-        self._slots.wake()
         for execution in under_way:
             execution.end()
 
 
 class _Execution:
-    """One execution of an attempt on a worker. `receive` gets what the host sends at the end, before anyone else.
+    """One execution of an attempt on a worker, "" before it has begun. `receive` gets what the host sends at the end,
+    before anyone else.
 
-    `on_over` is called when the worker has told of the end, or has left: until then nothing else goes there, also if
-    nobody waits any more. When it is over, `ended` is its end, None if nobody waits for it any more.
+    When it is over, `ended` is its end, None if nobody waits for it any more.
     """
 
-    def __init__(self, receive: Callable[[Ended], object], on_over: Callable[[], object]) -> None:
+    def __init__(self, receive: Callable[[Ended], object]) -> None:
         self.token = os.urandom(8).hex()
-        self.inbox: SimpleQueue[str | None] = SimpleQueue()
+        self.worker = ""
         self.ended: Ended | None = None
-        self._receive, self._on_over = receive, on_over
+        self.inbox: SimpleQueue[tuple[str, tuple[int, ...]] | str | None] = SimpleQueue()
+        self._receive = receive
+
+    def on_begin(self, worker: str, units: tuple[int, ...]) -> None:
+        """Take the worker of the attempt, and its units of `gpu`."""
+        self.inbox.put((worker, units))
 
     def on_end(self, text: str | None, why: str) -> None:
         """Take the end of the attempt, as `Engine.submit` tells it."""
@@ -306,15 +344,17 @@ class _Execution:
             ended = Ended(self.token, lost=str(error))
         self._receive(ended)
         self.ended = ended
-        self._on_over()
         self.end()
 
     def end(self) -> None:
         """Wait for the attempt no more."""
         self.inbox.put(None)
 
-    def listen(self, pass_on: Callable[[Told], object]) -> None:
-        """Pass on messages until the attempt has ended or is lost."""
-        while (text := self.inbox.get()) is not None:
+    def listen(self, begin: Callable[[str, tuple[int, ...]], object], pass_on: Callable[[Told], object]) -> None:
+        """Call `begin` when it begins, and pass on messages until it has ended or is lost."""
+        while (found := self.inbox.get()) is not None:
+            if isinstance(found, tuple):
+                begin(*found)
+                continue
             with suppress(HandoffError, WireError):  # what it tells of itself decides nothing
-                pass_on(from_text(text))
+                pass_on(from_text(found))

@@ -1,7 +1,8 @@
 """Carries attempts to the workers of a Dask cluster: `DaskEngine`. Only runs with `--executor dask` import it.
 
-An attempt is a task of Dask, see `dask_worker.make`. It is bound to one worker, so that Dask never runs it elsewhere.
-All that is sent goes through the scheduler, which gets builtin functions and texts only: it needs no nfrun.
+An attempt is a task of Dask, see `dask_worker.make`. Dask chooses its worker, and executes it again if that is lost:
+the first execution that begins is the attempt, and with a second one the attempt is lost. All that is sent goes through
+the scheduler, which gets builtin functions and texts only: it needs no nfrun.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from queue import Empty, SimpleQueue
@@ -37,35 +38,36 @@ Ended = Callable[[str | None, str], object]
 
 @mutable
 class _Attempt:
-    """An attempt under way: its worker, whom to tell what is heard of it, its task, and whether that has begun."""
+    """An attempt under way: whom to tell what is heard of it, its task, and its execution once that has begun."""
 
-    worker: str
+    on_begin: Callable[[str, tuple[int, ...]], object]
     on_message: Heard
     on_end: Ended
     future: Any = None
-    has_begun: bool = False
+    worker: str = ""
+    execution: str = ""
 
 
 class DaskEngine:
     """An `Engine` over a Dask cluster. `run` is the name of the run that its hosts know.
 
-    Raises ClusterError if no scheduler answers at `address`. Without an address it starts a cluster with so many
-    `slots` on this machine.
+    Raises ClusterError if no scheduler answers at `address`. Without an address it starts a cluster on this machine,
+    whose worker has what `here` says of `PER_WORKER`.
     """
 
     name = "dask"
 
-    def __init__(self, address: str, run: str, slots: int) -> None:
+    def __init__(self, address: str, run: str, here: Mapping[str, float]) -> None:
         self._run = run
         self.on_gone: Callable[[str], object] = lambda why: None
         self._attempts: dict[str, _Attempt] = {}  # by token
         self._workers: dict[str, RemoteWorker] = {}
-        self._left_out: set[str] = set()
+        self._spelling: dict[str, str] = {}  # of resources, as workers declare them
         self._used: set[str] = set()  # workers that may have a host of the run
         self._closed = threading.Event()
         self._silence = _Silence()
         try:
-            cluster: Any = None if address else _local_cluster(slots)
+            cluster: Any = None if address else _local_cluster(here)
             self._cluster, self.address = cluster, str(address or cluster.scheduler_address)
             self._client = _connect(self.address, self._cluster)
         except ClusterError:
@@ -73,47 +75,43 @@ class DaskEngine:
             raise
         self._client.subscribe_topic(self._client.id, self._hear)
         try:
-            self._await_workers()
+            self._wait(self._look(), _ANSWER_SECONDS)
         except Exception as error:
             self.close()
-            if isinstance(error, ClusterError):
-                raise
             raise ClusterError(f"the Dask scheduler at {self.address} does not answer: {_text(error)}") from None
         threading.Thread(target=self._watch, name="nfrun-dask", daemon=True).start()
 
     def workers(self) -> Sequence[RemoteWorker]:
-        return [worker for address, worker in self._workers.items() if address not in self._left_out]
+        return list(self._workers.values())
 
-    def submit(self, token: str, worker: str, order: str, shares: bool, on_message: Heard, on_end: Ended) -> None:
-        self._do(self._submit, token, order, shares, _Attempt(worker, on_message, on_end))
+    def submit(
+        self,
+        token: str,
+        name: str,
+        needs: Mapping[str, float],
+        on_begin: Callable[[str, tuple[int, ...]], object],
+        on_message: Heard,
+        on_end: Ended,
+    ) -> None:
+        self._do(self._submit, token, name, needs, _Attempt(on_begin, on_message, on_end))
+
+    def tell(self, token: str, order: str) -> None:
+        self._do(lambda: self._start(self._give(token, order)))
+
+    def forget(self, token: str) -> None:
+        self._do(self._end, token, None, "")
 
     def stop(self, token: str, kill: bool) -> None:
         self._do(self._stop, token, kill)
 
-    def ask(self, question: str, seconds: float) -> Mapping[str, str]:
-        asked = list(self._workers)
-        self._used.update(asked)
-        answers: dict[str, Any] = {}
-
-        async def ask(worker: str) -> None:
-            answers.update(await self._call(dask_worker.ask, [worker], seconds, question))
-
-        async def ask_all() -> None:
-            await asyncio.gather(*map(ask, asked))
-            with suppress(Exception):
-                await self._look()  # which of them have left meanwhile
-
+    def ask(self, worker: str, question: str, seconds: float) -> str:
+        self._used.add(worker)
+        answers: Mapping[str, Any] = {}
         with suppress(Exception):
-            self._wait(ask_all(), seconds + 1)
-        found = {worker: str(answers.get(worker, "it does not answer")) for worker in asked}
-        for worker in found.keys() - self._workers.keys():
-            if not found[worker].startswith("{"):
-                found[worker] = "it has left the cluster"
-        return found
-
-    def leave_out(self, workers: Collection[str]) -> None:
-        self._left_out.update(workers)
-        self._used.difference_update(workers)  # their hosts end by themselves
+            answers = self._wait(self._call(dask_worker.ask, [worker], seconds, question), seconds + 1)
+            self._wait(self._look(), seconds)
+        answer = str(answers.get(worker, ""))
+        return answer if answer and (worker in self._workers or answer.startswith("{")) else ""
 
     def close(self, seconds: float = _CLOSE_SECONDS) -> Sequence[str]:
         if self._closed.is_set():
@@ -132,84 +130,74 @@ class DaskEngine:
 
     # -- on the event loop of the client -----------------------------------------------------------------------------
 
-    def _submit(self, token: str, order: str, shares: bool, own: _Attempt) -> None:
-        """Submit the task of an attempt, and send its order beside it: Dask shows what a task has."""
-        if own.worker not in self._workers:
-            own.on_end(None, _left(own.worker))
-            return
-        given = {"topic": self._client.id, "run": self._run, "token": token, "shares": shares}
+    def _submit(self, token: str, name: str, needs: Mapping[str, float], own: _Attempt) -> None:
+        """Submit the task of an attempt. It has names only: Dask shows what a task has."""
+        key = f"{name}-{token}"  # Dask takes tasks whose keys begin alike for a group
+        gpu = needs.get("gpu", 0.0)
+        given = {"topic": self._client.id, "run": self._run, "key": key, "token": token, "gpu": gpu}
+        resources = {self._spelling.get(each, each): amount for each, amount in needs.items()}
         try:
             own.future = self._client.submit(
-                *(eval, dask_worker.TASK, given),
-                key=dask_worker.KEY + token,
-                workers=[own.worker],
-                allow_other_workers=False,
-                pure=False,
+                *(eval, dask_worker.TASK, given), key=key, resources=resources, retries=0, pure=False
             )
         except Exception as error:  # the connection is about to be lost
-            own.on_end(None, f"it could not be sent to {own.worker}: {_text(error)}")
+            own.on_end(None, f"it could not be sent to the cluster: {_text(error)}")
             return
-        self._used.add(own.worker)
         self._attempts[token] = own
-        self._start(self._give(token, order, own.worker))
 
     def _hear(self, event: tuple[float, Any]) -> None:
-        """Take what a worker tells of an attempt."""
+        """Take what a worker tells of an execution."""
         _, found = event
         if isinstance(found, Mapping):
             return  # what Dask itself tells of the client
-        worker, token, kind, text = found
+        worker, execution, token, kind, given = found
         if (own := self._attempts.get(token)) is None:
             return
         if kind == dask_worker.MESSAGE:
-            own.on_message(text)
+            own.on_message(given)
         elif kind == dask_worker.ENDED:
-            self._end(token, text, "")
-        elif not own.has_begun:
-            own.has_begun = True
-        else:  # Dask makes tasks again whose worker has left, and another has its address now
-            self._end(token, None, _left(worker))
+            self._end(token, given, "")
+        elif not own.execution:
+            own.worker, own.execution = worker, execution
+            self._used.add(worker)
+            own.on_begin(worker, tuple(given))
+        else:  # Dask executes tasks again whose worker has left
+            self._end(token, None, _left(own.worker))
 
-    async def _give(self, token: str, order: str, worker: str) -> None:
+    async def _give(self, token: str, order: str) -> None:
         """Send the order of an attempt."""
-        answers = await self._call(dask_worker.give, [worker], None, self._run, token, order)
-        if (problem := answers.get(worker, "it cannot be reached")) is not None:
-            self._end(token, None, f"nothing can be sent to its worker {worker}: {problem}")
+        if (own := self._attempts.get(token)) is not None:
+            answers = await self._call(dask_worker.give, [own.worker], None, own.execution, order)
+            if (problem := answers.get(own.worker, "it cannot be reached")) is not None:
+                self._end(token, None, f"nothing can be sent to its worker {own.worker}: {problem}")
 
     def _stop(self, token: str, kill: bool) -> None:
-        if (attempt := self._attempts.get(token)) is None:
+        if (own := self._attempts.get(token)) is None:
             return
-        self._start(self._call(dask_worker.stop, [attempt.worker], None, self._run, token, kill))
-        if not attempt.has_begun:  # its task waits for a thread
+        if own.execution:
+            self._start(self._call(dask_worker.stop, [own.worker], None, self._run, token, kill))
+        else:  # its task waits for a worker
             self._end(token, None, "")
 
     def _end(self, token: str, text: str | None, why: str) -> None:
-        """Tell the end of an attempt, once, and let go of its task."""
-        if (attempt := self._attempts.pop(token, None)) is not None:
-            attempt.on_end(text, why)
-            attempt.future.release()
+        """End an attempt, and release its task."""
+        if (own := self._attempts.pop(token, None)) is not None:
+            own.on_end(text, why)
+            own.future.release()
 
     async def _look(self) -> None:
         """Look which workers there are, and end attempts whose worker has left, or whose task has failed."""
         threads: Mapping[str, int] = await self._client.scheduler.ncores()
-        if threads.keys() - self._workers.keys():
-            identity = await self._client.scheduler.identity()
-            found = identity["workers"]
-        else:
-            found = {}
-        workers = {}
-        for address, count in threads.items():
-            if address in found:
-                workers[address] = _worker(address, count, found[address])
-            elif address in self._workers:
-                workers[address] = self._workers[address]
-        self._workers = workers
-        self._left_out &= workers.keys()
-        for token, attempt in list(self._attempts.items()):
-            if attempt.worker not in workers:
-                self._end(token, None, _left(attempt.worker))
-            elif (problem := _problem(attempt.future)) is not None:
-                self._end(token, None, f"its worker {attempt.worker} could not make it: {problem}")
+        if threads.keys() != self._workers.keys():
+            found = (await self._client.scheduler.identity())["workers"]
+            self._workers = {address: _worker(address, found[address]) for address in threads if address in found}
+            declared = [name for worker in found.values() for name in worker.get("resources") or ()]
+            self._spelling.update({name.lower(): name for name in declared})
+        for token, own in list(self._attempts.items()):
+            if own.execution and own.worker not in self._workers:
+                self._end(token, None, _left(own.worker))
+            elif (problem := _problem(own.future)) is not None:
+                self._end(token, None, f"{own.worker or 'the cluster'} could not make it: {problem}")
 
     async def _call(
         self, function: Callable[..., Coroutine[Any, Any, Any]], workers: list[str], seconds: float | None, *given: Any
@@ -223,15 +211,6 @@ class DaskEngine:
         return {
             address: _text(answer) if isinstance(answer, Exception) else answer for address, answer in found.items()
         }
-
-    def _await_workers(self) -> None:
-        until = time.monotonic() + _CONNECT_SECONDS
-        self._wait(self._look(), _ANSWER_SECONDS)
-        while not self._workers:
-            if time.monotonic() > until:
-                raise ClusterError(f"the Dask cluster at {self.address} has no workers: start some with 'dask worker'")
-            time.sleep(_LOOK_SECONDS)
-            self._wait(self._look(), _ANSWER_SECONDS)
 
     # -- on other threads --------------------------------------------------------------------------------------------
 
@@ -271,14 +250,15 @@ _Client: Callable[..., Any] = type("Client", (distributed.Client,), {"__del__": 
 _LocalCluster: Callable[..., Any] = distributed.LocalCluster
 
 
-def _local_cluster(slots: int) -> Any:
+def _local_cluster(here: Mapping[str, float]) -> Any:
     """Start a cluster with one worker on this machine. Attempts are processes of their own, whatever its threads."""
     try:
         return _LocalCluster(
             n_workers=1,
             processes=False,
             protocol="tcp://",
-            threads_per_worker=slots,
+            threads_per_worker=int(here["cpu"]),
+            resources=here,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
@@ -330,13 +310,11 @@ def _check_address(address: str) -> None:
         )
 
 
-def _worker(address: str, threads: int, identity: Mapping[str, Any]) -> RemoteWorker:
-    declared = {str(name).lower(): amount for name, amount in (identity.get("resources") or {}).items()}
-    resources = {name: float(declared[name]) for name in PER_WORKER if name in declared}
-    if "memory" not in resources and identity.get("memory_limit"):
-        resources["memory"] = float(identity["memory_limit"])
-    slots = resources.pop("cpu", float(threads))
-    return RemoteWorker(address, slots, resources)
+def _worker(address: str, identity: Mapping[str, Any]) -> RemoteWorker:
+    declared = {str(name).lower(): float(amount) for name, amount in (identity.get("resources") or {}).items()}
+    return RemoteWorker(
+        address, identity["nthreads"], {name: declared[name] for name in PER_WORKER if name in declared}
+    )
 
 
 def _left(worker: str) -> str:

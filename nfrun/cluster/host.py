@@ -1,8 +1,8 @@
 """The process that makes the attempts of one run on a machine of a cluster.
 
-`hosted.py` starts it, and gives it the numbers of two pipes, and the bytes of memory that it may use: it gets frames
-through the first pipe, and answers with frames through the second. At the end of the first it ends, with all that it
-has started.
+`hosted.py` starts it, and gives it the numbers of two pipes, and the bytes of memory that an attempt may use: it gets
+frames through the first pipe, and answers with frames through the second. At the end of the first it ends, with all
+that it has started.
 """
 
 from __future__ import annotations

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from nfrun import __version__
 from nfrun.cluster.code_archive import unpack
 from nfrun.cluster.folder_copies import NamedInCopy, packed_states
 from nfrun.cluster.wire import Ended, HostConfig, RemoteOrder, Told
@@ -49,9 +52,22 @@ _LINE_BYTES = 64  # what a logged line takes beside its text
 Send = Callable[[Told], None]
 
 
-def start_workers(config: HostConfig) -> None:
-    """Start the fork server of the worker processes in the background, unless it was started."""
-    start_server(PRELOAD, config.packages, given_thread_variables({**os.environ, **config.environ}))
+def _check(config: HostConfig) -> None:
+    """Raise HandoffError with what this machine lacks for a run, one a line."""
+    host = socket.gethostname()
+    problems = [f"{host} has no module '{name}': install it there" for name in config.modules if not _is_there(name)]
+    if config.version != __version__:
+        problems.append(f"{host} has nfrun {__version__}, and the machine of the run {config.version}")
+    if problems:
+        raise HandoffError("\n".join(problems))
+
+
+def _is_there(module: str) -> bool:
+    """Return whether there is a module. Imports only the packages that contain it."""
+    try:
+        return find_spec(module) is not None
+    except Exception:  # such as a package around it that is not there, or cannot be imported
+        return False
 
 
 class _Lacking(Exception):
@@ -66,11 +82,13 @@ class HostRun:
     """Makes the attempts of one run on this host. Safe to call from several threads.
 
     `folder` is the folder of this host, which is empty. `told` has the folders of this host that are told as others: as
-    those of the machine of the run. Queries may use `memory` bytes together, 0 for all of the machine. Raises
-    HandoffError if the store cannot be read.
+    those of the machine of the run. Queries of an attempt may use
+    `memory` bytes, 0 for all of the machine. Raises
+    HandoffError if this machine lacks something for the run, and if the store cannot be read.
     """
 
     def __init__(self, config: HostConfig, folder: Path, memory: int = 0) -> None:
+        _check(config)
         self._config = config
         self._place = open_place(config.store)
         self._stored = StoredOutputs(self._place)
@@ -95,13 +113,13 @@ class HostRun:
             {**os.environ, **config.environ},
             config.fsync,
             cores() if config.arrow_on_all_cores else 0,
-            memory_share=(min(memory or there, there) / there) / max(1, config.workers),
+            memory_share=min(memory or there, there) / there,
             work=self._work,
             folders=config.folders,
             started=config.started,
             unwatched=self._place.kept,
         )
-        start_workers(config)
+        start_server(PRELOAD, config.packages, given_thread_variables(worker.environ))
         self._orders = WorkerOrders(
             WorkerPool(serve, lambda environ: replace(worker, environ={**worker.environ, **environ}), ahead=1),
             config.grace,

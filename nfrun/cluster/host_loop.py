@@ -8,20 +8,17 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import nfrun
 from nfrun.cluster import frames
 from nfrun.cluster.frames import Frame, read_frame, write_frame
-from nfrun.cluster.host_attempts import HostRun, start_workers
-from nfrun.cluster.wire import Answer, Ended, HostConfig, Question, RemoteOrder, Told, WireError, from_text, to_text
+from nfrun.cluster.host_attempts import HostRun
+from nfrun.cluster.wire import Answer, Ended, HostConfig, RemoteOrder, Told, WireError, from_text, to_text
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import nfrun_failure
 from nfrun.nodes.base import CancelToken
 from nfrun.system.threads import start_thread
-from nfrun.tables.places.folder import open_place
 
 _PACKAGES = ("pyarrow", "pandas", "polars")  # that give other digests in other versions
 
@@ -29,7 +26,7 @@ _PACKAGES = ("pyarrow", "pandas", "polars")  # that give other digests in other 
 class HostLoop:
     """Serves the frames of one host, whose folder is `folder`. Once it `is_ending`, no attempt tells its end.
 
-    `memory` are the bytes that it may use, 0 for all of the machine.
+    `memory` are the bytes that an attempt may use, 0 for all of the machine.
     """
 
     def __init__(self, out: Connection, folder: Path, memory: int) -> None:
@@ -90,10 +87,12 @@ class HostLoop:
             return self._run
 
     def _answer(self, frame: Frame) -> None:
+        """Say whether this host can make the attempts of a run."""
         try:
-            question: Question = from_text(frame.text)
-            start_workers(question.config)  # meanwhile
-            text = to_text(answer(question))
+            self._run_of(from_text(frame.text))
+            text = to_text(Answer({"python": platform.python_version(), **_versions()}))
+        except (WireError, HandoffError, OSError) as error:
+            text = str(error)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
         self._write(Frame(frames.ANSWER, frame.name, text))
@@ -111,36 +110,9 @@ def _quoted(path: str) -> str:
     return json.dumps(path)[1:-1]
 
 
-def answer(question: Question) -> Answer:
-    """Return the answer of this machine."""
-    missing = tuple([name for name in question.modules if not _is_there(name)])
-    versions = {"nfrun": nfrun.__version__, "python": platform.python_version(), **_versions()}
-    return Answer(versions, missing, _store_problem(question))
-
-
 def _versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
-
-
-def _is_there(module: str) -> bool:
-    """Return whether there is a module. Imports only the packages that contain it."""
-    try:
-        return find_spec(module) is not None
-    except Exception:  # such as a package around it that is not there, or cannot be imported
-        return False
-
-
-def _store_problem(question: Question) -> str:
-    """Return why this machine does not see the store of a run, "" if it does."""
-    if not question.nonce:
-        return ""
-    try:
-        place = open_place(question.config.store)
-        seen = place.get(question.nonce).read_text(encoding="utf-8") == question.nonce
-    except (OSError, UnicodeDecodeError) as error:
-        return str(error)
-    return "" if seen else "it has another folder of that name"

@@ -49,7 +49,7 @@ def start(
     """Have the attempt of a `RemoteOrder` made, without waiting for it. Starts the host of the run if there is none.
 
     `send` gets the texts of the messages before, and then `on_end` once the text of the `Ended`, both on any thread.
-    `memory` are the bytes that this worker may use, 0 for all of the machine.
+    `memory` are the bytes that an attempt may use, 0 for all of the machine.
     """
     try:
         _enter(run, Frame(frames.ORDER, token, order), _Execution(send, on_end), memory)
@@ -92,11 +92,11 @@ def stop(run: str, token: str, kill: bool) -> None:
 
 
 def ask(question: str, memory: int = 0) -> str:
-    """Return the text of the `Answer` to a `Question`, or, without a `{`, why there is none.
+    """Return the text of the `Answer` to a `HostConfig`, or, without a `{`, why there is none.
 
     `memory` is as in `start`.
     """
-    run = json.loads(question)["value"]["config"]["run"]
+    run = json.loads(question)["value"]["run"]
     name, answers = f"{_ASK}{os.urandom(6).hex()}", list[str]()
     execution = _Execution(lambda text: None, answers.append)
     try:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from nfrun import __version__
 from nfrun.cluster.frames import VERSION
 from nfrun.core.budgets import Budget
 from nfrun.core.contracts import Check, CheckResult, Contract
@@ -43,11 +44,11 @@ class HostConfig:
     `pipeline` has no nodes. `store` is the URI of the place for outputs, in which the archive `code` has the files of
     the project; `base` is the folder of the pipeline in it, and `root` the absolute path that the top of the archive
     has on the machine of the run. `environ` has the variables that lie over the environment of the host. `started` is
-    when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_on_all_cores`, `workers` and `grace` are
-    those of the run: the folders of `folders_of`, whether files survive a power loss, whether Arrow's pool has a thread
-    for each core of the host, how many attempts a host makes at once, and the seconds that an attempt has to stop.
-    `packages` are installed packages that its nodes import. `logs` and `evidence` are the folders of the log files and
-    of the files with failing rows on the machine of the run, as messages show them.
+    when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_on_all_cores` and `grace` are those of the
+    run: the folders of `folders_of`, whether files survive a power loss, whether Arrow's pool has a thread for each
+    core of the host, and the seconds that an attempt has to stop. `packages` are installed packages that its nodes
+    import. `logs` and `evidence` are the folders of the log files and of the files with failing rows on the machine of
+    the run, as messages show them. A host must have nfrun in this `version`, and these `modules`.
     """
 
     run: str
@@ -62,11 +63,12 @@ class HostConfig:
     folders: tuple[str, ...] = ()
     fsync: bool = False
     arrow_on_all_cores: bool = False
-    workers: int = 1
     grace: float = 5.0
     packages: tuple[str, ...] = ()
     logs: str = ""
     evidence: str = ""
+    version: str = __version__
+    modules: tuple[str, ...] = ()
 
 
 @frozen
@@ -122,29 +124,10 @@ class Ended:
 
 
 @frozen
-class Question:
-    """Asks a worker whether it can make the attempts of a run. `config` is that of the run; its code need not be there.
-
-    The worker imports none of the `modules`, but says which it cannot find. In the store is a file with the name
-    `nonce`, which has its name as its text.
-    """
-
-    config: HostConfig
-    modules: tuple[str, ...] = ()
-    nonce: str = ""
-
-
-@frozen
 class Answer:
-    """The answer of a worker to a `Question`.
-
-    `versions` has those of `nfrun`, `python`, and of installed packages, `pyarrow` among them. `store_problem` says
-    why it does not see the store.
-    """
+    """The answer of a host that can make the attempts of a run: its versions of Python and of installed packages."""
 
     versions: Mapping[str, str]
-    missing: tuple[str, ...] = ()
-    store_problem: str = ""
 
 
 # -- the form as text --------------------------------------------------------------------------------------------------
@@ -227,7 +210,7 @@ def _value(found: Any) -> Any:
 _CLASSES: dict[str, Any] = {
     cls.__name__: cls
     for cls in (
-        *(HostConfig, RemoteOrder, Told, Ended, Question, Answer),
+        *(HostConfig, RemoteOrder, Told, Ended, Answer),
         *(AttemptOrder, CallOrder, Piece, WorkerData, NodeStarted, ChecksStarted, CallStarted),
         *(Pipeline, Axis, Budget, Param, NodeSpec, Input, Gather, Retry, SourceSpan, MapSpec, MapForm, StaticHalf),
         *(Contract, Check, CheckResult, Outcome, CallOutcome, OutputRef, Failure, Frame, MapCounts),

@@ -246,24 +246,21 @@ def slots_of(executor: str) -> str:
     return f"cpu of {executor}"  # no resource of a file can have this name
 
 
-def with_executor_slots(
-    plan: Plan, placement: Mapping[str, str], own: Mapping[str, Mapping[str, float]] = NOTHING
-) -> Plan:
+def with_executor_slots(plan: Plan, placement: Mapping[str, str], own: Mapping[str, Collection[str]] = NOTHING) -> Plan:
     """Return the plan in which nodes also take their `cpu` from the slots of their executor.
 
     `placement` has the executors by node. Their budgets are that of `cpu`; their capacities may be less. Of the
-    resources that executors have on their `own`, nodes on them take nothing of what the run has; of `cpu` they take at
-    most the amount in there.
+    resources that executors have on their `own`, nodes on them take nothing of what the run has, and of `cpu` one each.
     """
     nodes = dict(plan.nodes)
     budget = dict(plan.budget)
     for name, executor in placement.items():
-        most = own.get(executor, NOTHING)
+        theirs = own.get(executor, ())
         taken = dict(nodes[name].resources)
-        cpu = min(taken.get("cpu", 0.0), most.get("cpu", plan.slots))
-        left = [(resource, amount) for resource, amount in taken.items() if resource not in most]
+        cpu = 1.0 if "cpu" in theirs else min(taken.get("cpu", 0.0), plan.slots)
+        left = [(resource, amount) for resource, amount in taken.items() if resource not in theirs]
         nodes[name] = replace(nodes[name], resources=(*left, (slots_of(executor), cpu)))
-        budget[slots_of(executor)] = _UNLIMITED if "cpu" in most else plan.slots
+        budget[slots_of(executor)] = _UNLIMITED if "cpu" in theirs else plan.slots
     return replace(plan, nodes=nodes, budget=budget)
 
 

@@ -10,11 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun import __version__
-from nfrun.cluster.base import Cluster, Engine, is_private
+from nfrun.cluster.base import PER_WORKER, Cluster, Engine, is_private
 from nfrun.cluster.code_archive import CodeFiles, find_code
 from nfrun.cluster.preflight import preflight
-from nfrun.cluster.slots import most_slots
 from nfrun.cluster.wire import HostConfig, to_text
 from nfrun.code.fingerprint import FolderCode
 from nfrun.core.contracts import EVIDENCE
@@ -31,7 +29,7 @@ from nfrun.session.cluster_options import STORE, check_cluster, cluster_address,
 from nfrun.session.options import ValidateOptions, slots_of
 from nfrun.system.atomic_files import remove
 from nfrun.system.native_threads import given_thread_variables
-from nfrun.system.runtime import cores
+from nfrun.system.runtime import available_memory, cores
 from nfrun.system.time_zone import zone_variable
 from nfrun.tables.places.folder import Place, open_place
 
@@ -52,21 +50,19 @@ def open_cluster(run: Run, placement: Placement) -> Iterator[Cluster | None]:
         return
     place = open_place(run.started.store)
     address = cluster_address(where.address, os.environ)
-    config, secret = _config(run, placement, place), _with_secrets(run, placed)
-    with closing(_engine(address, config.run, slots_of(where.slots, pipeline))) as engine:
-        slots = most_slots(engine.workers())
+    config, secret = _config(run, placement, place, _modules(placed)), _with_secrets(run, placed)
+    with closing(_engine(address, config.run, slots_of(where.slots, pipeline), pipeline)) as engine:
         cluster = Cluster(
             engine,
-            replace(config, workers=int(slots)),
+            _with_code(config, _code(pipeline, run.work.path, place), pipeline, place),
             place,
             uses_all=where.slots is None and pipeline.jobs is None,
             warn=run.messages.warn,
             has_secrets=bool(secret),
             tell=run.messages,
         )
-        code = _code(pipeline, run.work.path, place)
-        run.messages.warn_all(_ask_workers(cluster, address, placed, secret))
-        yield replace(cluster, config=_with_code(cluster.config, code, pipeline, place))
+        run.messages.warn_all(_ask_a_worker(cluster, address, secret))
+        yield cluster
 
 
 def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline]) -> tuple[str, list[str]]:
@@ -80,18 +76,20 @@ def validate_on_cluster(options: ValidateOptions, pipelines: Sequence[Pipeline])
     place = open_place(cluster_store(options.store, os.environ, address, Path(files[0].folder, WORK_DIR, STORE)))
     placed: list[NodeSpec] = []
     for one in files:
-        _code(one, Path(one.folder, WORK_DIR), place)  # which refuses what is too large
+        code = _code(one, Path(one.folder, WORK_DIR), place)  # which refuses what is too large
         executors = place_nodes(one, CLUSTERS[0], NodeStats({}, {}, {}, {}), FolderCode(Path(one.folder))).executors
         placed += [spec for name, spec in one.nodes.items() if executors.get(name) in CLUSTERS]
     run = f"validate-{os.urandom(6).hex()}"
-    with closing(_engine(address, run, cores())) as engine:
-        config = HostConfig(run, run, _shared(files[0]), place.uri)
+    with closing(_engine(address, run, cores(), files[0])) as engine:
+        config = HostConfig(
+            run, run, replace(_shared(one), env={}, redacted_env={}), place.uri, modules=_modules(placed)
+        )
         # A run looks for secrets itself, by their values.
-        warnings = _ask_workers(Cluster(engine, config, place), address, placed, ())
+        warnings = _ask_a_worker(Cluster(engine, _with_code(config, code, one, place), place), address, ())
         workers = engine.workers()
-    slots = sum(worker.slots for worker in workers)
+    threads = sum(worker.threads for worker in workers)
     many = "" if len(workers) == 1 else "s"
-    return f"{address or 'a cluster on this machine'}: ok, {len(workers)} worker{many}, {slots:g} threads", warnings
+    return f"{address or 'a cluster on this machine'}: ok, {len(workers)} worker{many}, {threads} threads", warnings
 
 
 def _included(pipeline: Pipeline) -> Iterator[Pipeline]:
@@ -100,29 +98,25 @@ def _included(pipeline: Pipeline) -> Iterator[Pipeline]:
         yield from _included(other)
 
 
-def _engine(address: str, run: str, slots: int) -> Engine:
+def _engine(address: str, run: str, slots: int, pipeline: Pipeline) -> Engine:
+    """Connect to a cluster. One of the run's own has what this machine has, and what the file says that it has."""
     from nfrun.cluster.dask_engine import DaskEngine  # it imports Dask
 
-    return DaskEngine(address, run, slots)
+    here = {name: budget.amount for name, budget in pipeline.budgets.items() if name in PER_WORKER}
+    return DaskEngine(address, run, {"memory": available_memory(), **here, "cpu": slots})
 
 
-def _ask_workers(
-    cluster: Cluster,
-    address: str,
-    placed: Sequence[NodeSpec],
-    secret: Iterable[str],
-) -> list[str]:
-    """Ask the workers whether they can run the nodes that are `placed` on them. Returns warnings.
+def _ask_a_worker(cluster: Cluster, address: str, secret: Iterable[str]) -> list[str]:
+    """Ask a worker whether it can run the nodes that are placed on the cluster. Returns warnings.
 
     `secret` are the parts of the pipeline with secrets that travel. Raises ClusterError.
     """
-    versions = {"nfrun": __version__, "python": platform.python_version(), "pyarrow": version("pyarrow")}
+    versions = {"python": platform.python_version(), "pyarrow": version("pyarrow")}
     told = _told_in_the_open(secret, [address, *(worker.address for worker in cluster.engine.workers())])
-    modules = dict.fromkeys(module for spec in placed for module in kind_of(spec).code.needed_modules)
-    return preflight(cluster, modules, placed, versions, told)
+    return preflight(cluster, versions, told)
 
 
-def _config(run: Run, placement: Placement, place: Place) -> HostConfig:
+def _config(run: Run, placement: Placement, place: Place, modules: tuple[str, ...]) -> HostConfig:
     pipeline = run.pipeline
     return HostConfig(
         run=f"{run.started.run}-{os.urandom(6).hex()}",
@@ -143,6 +137,7 @@ def _config(run: Run, placement: Placement, place: Place) -> HostConfig:
         packages=tuple(placement.packages),
         logs=str(run.folder / LOGS),
         evidence=str(run.folder / EVIDENCE),
+        modules=modules,
     )
 
 
@@ -186,6 +181,11 @@ def _code(pipeline: Pipeline, work: Path, place: Place) -> CodeFiles:
     # The store has folders of other work folders, too, unless it is around the project.
     around = [path.parent for path in place.kept if not base.is_relative_to(path.parent)]
     return find_code(folders, [work, *place.kept, *around], is_left_out=is_ours)
+
+
+def _modules(placed: list[NodeSpec]) -> tuple[str, ...]:
+    """Return the installed modules without which the nodes cannot run."""
+    return tuple(dict.fromkeys(module for spec in placed for module in kind_of(spec).code.needed_modules))
 
 
 def _with_secrets(run: Run, placed: list[NodeSpec]) -> list[str]:

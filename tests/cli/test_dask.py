@@ -118,19 +118,6 @@ def test_a_run_on_a_cluster_gives_what_a_local_run_gives_and_each_goes_on_from_t
     assert last_line(on_dask(here, cluster)) == "p: ok, 2 ran, 2 reused"
 
 
-def test_what_workers_lack_is_told_before_any_node_runs(tmp_path: Path, cluster: DaskCluster) -> None:
-    pipeline = PIPELINE.replace("inputs: {table: seeds}}", "inputs: {table: seeds}, resources: {gpu: 2}}")
-    folder = project(tmp_path / "p", f"{pipeline}resources: {{gpu: 4}}\n", STEPS)
-    store = tmp_path / "store"
-    done = nfrun_with(folder, tmp_path / "lib", cluster, store)
-    assert done.returncode == 69
-    assert done.stderr == (
-        "nfrun: the cluster cannot run this pipeline:\n   node 'made' takes 2 of 'gpu', and no worker has more than 1\n"
-    )
-    assert not [*store.rglob("*.*")], "nothing is left in the store"
-    assert nfrun(folder, "runs", "--json").stdout.count('"number"') == 0
-
-
 def test_a_node_tells_which_module_its_worker_lacks(tmp_path: Path, cluster: DaskCluster) -> None:
     folder = project(tmp_path / "p", PIPELINE, f"import only_here\n{STEPS}")
     (tmp_path / "lib/only_here.py").parent.mkdir()
@@ -172,7 +159,8 @@ def test_a_plug_in_that_workers_lack_is_told_before_any_node_runs(tmp_path: Path
     assert (done.returncode, done.stderr) == (
         69,
         "nfrun: the cluster cannot run this pipeline:\n"
-        f"   worker {next(iter(cluster.addresses()))} has no module 'here_kinds.one': install it there\n",
+        f"   worker {next(iter(cluster.addresses()))}: "
+        f"{socket.gethostname()} has no module 'here_kinds.one': install it there\n",
     )
 
 
@@ -182,16 +170,6 @@ def test_a_node_takes_the_memory_of_a_worker_and_not_that_of_this_machine(tmp_pa
     assert nfrun(folder, "run", "p.yaml").returncode == 2
     done = on_dask(folder, cluster)
     assert (done.returncode, last_line(done)) == (0, "p: ok, 1 ran"), done.stderr
-
-
-def test_a_node_of_this_machine_that_takes_more_memory_than_it_has_leaves_no_run(
-    tmp_path: Path, cluster: DaskCluster
-) -> None:
-    pipeline = "name: p\nnodes: {a: {python: 'steps:a', executor: thread, resources: {memory: 900TB}}}\n"
-    folder = project(tmp_path / "p", pipeline, "import pyarrow as pa\ndef a(): return pa.table({'n': [1]})\n")
-    done = on_dask(folder, cluster)
-    assert (done.returncode, "900TB" in done.stderr) == (2, True), done.stderr
-    assert not list(folder.glob(".nfrun/runs/*"))
 
 
 def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:

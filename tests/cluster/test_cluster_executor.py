@@ -14,7 +14,6 @@ from toy_engine import ToyEngine, toy_cluster
 from nfrun.cluster import cluster as cluster_module
 from nfrun.cluster.base import RemoteWorker
 from nfrun.cluster.cluster import ClusterExecutor
-from nfrun.cluster.slots import Slot
 from nfrun.cluster.wire import Told, to_text
 from nfrun.core.errors import Cause, ClusterError
 from nfrun.core.events import NodeStarted, Outcome
@@ -41,7 +40,7 @@ class Trial:
         found: tuple[ClusterExecutor, ToyEngine] = toy_cluster(
             self._make,
             self._on_outcome,
-            workers or (RemoteWorker("a", 1.0), RemoteWorker("b", 1.0)),
+            workers or (RemoteWorker("a", 1), RemoteWorker("b", 1)),
             {spec.id: spec for spec in nodes},
             lambda *key: self.begun.put(key),
             self.errors.append,
@@ -59,6 +58,11 @@ class Trial:
 
     def await_begun(self, count: int) -> list[str]:
         return sorted(self.begun.get(timeout=10)[0] for _ in range(count))
+
+    def await_waiting(self, count: int) -> None:
+        until = time.monotonic() + 10
+        while len(self.executor._attempts.waiting) < count and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         self.outcomes.put(outcome)
@@ -115,20 +119,17 @@ def test_an_attempt_can_be_stopped_and_killed_before_its_worker_may_have_begun_i
     trial.engine.stop = lambda token, kill: stopped.append(kill)  # type: ignore[method-assign]
     trial.start("x")
     assert trial.outcome().failure is None
-    assert stopped == [False, False], "it is told again when the worker knows it"
+    assert stopped == [False] * 3, "it is told again when the engine knows it, and when the worker does"
 
 
-def test_a_worker_that_joins_is_used_and_capacity_follows(make: Make) -> None:
-    trial = make(RemoteWorker("a", 1.0, {"memory": 8.0}))
-    assert trial.executor.capacity(0.0) == 1.0
-    trial.held = {"x"}
-    trial.start("x")
-    trial.await_begun(1)
-    trial.start("y")
-    trial.engine.join(RemoteWorker("b", 2.0, {"gpu": 1.0}))
-    assert trial.executor.capacity(0.0) == 3.0
-    assert trial.outcome().node == "y"
-    assert [*trial.engine.placed.values()] == ["a", "b"]
+def test_twice_as_many_attempts_as_threads_and_some_more_are_under_way(make: Make) -> None:
+    trial = make(RemoteWorker("a", 1))
+    assert trial.executor.capacity(0.0) == 66
+    trial.engine.join(RemoteWorker("b", 2))
+    assert trial.executor.capacity(0.0) == 70
+    trial.engine.leave("a")
+    trial.engine.leave("b")
+    assert trial.executor.capacity(0.0) == 64, "a cluster grows for tasks that wait"
 
 
 def test_an_attempt_is_lost_with_its_worker_and_the_others_are_not(make: Make) -> None:
@@ -144,37 +145,33 @@ def test_an_attempt_is_lost_with_its_worker_and_the_others_are_not(make: Make) -
     assert trial.outcome().failure is None
 
 
-def test_a_worker_that_does_not_answer_gets_nothing_else_before_it_does(
+def test_an_attempt_on_a_worker_that_does_not_answer_ends_and_this_is_told_once(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_module, "_KILL_SECONDS", 0.0)
     told: list[str] = []
-    trial = make(RemoteWorker("a", 4.0), RemoteWorker("b", 1.0), warn=told.append)
-    orders: Any = trial.executor._attempts
-    orders._runner = replace(orders._runner, grace=0.0)
-    trial.held, trial.engine.stop = {"x", "y", "z"}, lambda token, kill: None  # type: ignore[method-assign]
-    answers, give_back = threading.Event(), orders._slots.give_back
-
-    def note(slot: Slot) -> None:
-        give_back(slot)
-        if slot.worker == "a":
-            answers.set()
-
-    orders._slots.give_back = note
-    trial.start("x")
-    trial.await_begun(1)
+    trial = make(RemoteWorker("a", 4), warn=told.append)
+    attempts = trial.executor._attempts
+    attempts._runner = replace(attempts._runner, grace=0.0)
+    trial.held, trial.engine.stop = {"x", "y"}, lambda token, kill: None  # type: ignore[method-assign]
+    trial.start("x", "y")
+    trial.await_begun(2)
     trial.executor.stop("x", 1)
+    trial.executor.stop("y", 1)
     assert trial.outcome().failure is not None
-    assert told == ["worker a does not answer: nothing else runs there until it does"]
-    trial.start("y", "z")
-    trial.await_begun(1)
-    assert [*trial.engine.placed.values()] == ["a", "b"], "one waits, although a has three slots"
-    trial.go.set()  # now the first one ends, too
-    assert sorted(trial.outcome().node for _ in range(2)) == ["y", "z"]
-    assert answers.wait(10)
-    trial.start("last")
-    assert trial.outcome().failure is None
-    assert [*trial.engine.placed.values()][-1] == "a"
+    assert trial.outcome().failure is not None
+    assert told == ["worker a does not answer"]
+
+
+def test_secrets_go_to_no_worker_to_which_they_would_travel_in_the_open(make: Make) -> None:
+    trial = make(RemoteWorker("tcp://far:1", 1), has_secrets=True)
+    trial.start("x")
+    failure = trial.outcome().failure
+    assert failure is not None
+    assert failure.message == (
+        "the pipeline has secrets, and worker tcp://far:1 sends what it gets as plain text: use TLS (tls://)"
+    )
+    assert trial.engine.hosted.orders == []
 
 
 def test_the_run_ends_once_when_the_cluster_is_gone_and_its_attempts_are_cancelled(make: Make) -> None:
@@ -189,55 +186,53 @@ def test_the_run_ends_once_when_the_cluster_is_gone_and_its_attempts_are_cancell
     assert {trial.outcome().failure.cause for _ in range(3)} == {Cause.CANCELLED}  # type: ignore[union-attr]
 
 
-def test_what_an_attempt_takes_is_counted_for_each_worker(make: Make) -> None:
-    gpu, memory = node("gpu", amounts={"gpu": 1.0}), node("memory", amounts={"memory": 6.0})
-    workers = RemoteWorker("a", 4.0, {"memory": 8.0}), RemoteWorker("b", 4.0, {"memory": 4.0, "gpu": 2.0})
-    trial = make(*workers, nodes=(gpu, memory))
-    trial.held = {"gpu", "memory"}
-    for attempt in (1, 2, 3):
-        trial.executor.start(NodeStarted(0.0, "gpu", attempt))
-    assert trial.await_begun(2) == ["gpu", "gpu"]
-    trial.start("memory")
-    assert trial.await_begun(1) == ["memory"]
-    assert [*trial.engine.placed.values()] == ["b", "b", "a"]
-    orders = trial.engine.hosted.orders
-    found = [(order.order.start.granted, order.variables.get("CUDA_VISIBLE_DEVICES")) for order in orders]
-    assert sorted(found[:2], key=str) == [({"gpu": (0,)}, "0"), ({"gpu": (1,)}, "1")]
-    assert found[2] == ({}, None)
-
-
-def test_an_attempt_gets_a_whole_worker_at_most_and_shares_a_slot_if_it_asks_for_a_part(make: Make) -> None:
-    trial = make(RemoteWorker("a", 2.0), nodes=(node("large", cpu=8.0), node("small", cpu=0.1)))
-    assert trial.executor.own["cpu"] == 2.0
+def test_an_attempt_needs_what_its_node_takes_and_workers_declare(make: Make) -> None:
+    told: list[str] = []
+    amounts = {"gpu": 1.0, "memory": 6.0}
+    nodes = node("large", cpu=8.0, amounts=amounts), node("larger", cpu=9.0), node("small", cpu=0.1)
+    trial = make(RemoteWorker("a", 2, {"gpu": 2.0}), nodes=nodes, warn=told.append)
+    assert trial.executor.own == ("cpu", "memory", "gpu")
     trial.start("large")
     trial.outcome()
     trial.start("small")
     trial.outcome()
-    assert trial.engine.shares == [False, True]
+    trial.engine.join(RemoteWorker("b", 4, {"cpu": 4.0, "memory": 8.0, "gpu": 2.0}))
+    for name in ("large", "larger", "small"):
+        trial.start(name)
+        trial.outcome()
+    assert trial.engine.needs == [
+        *({"gpu": 1.0}, {}),
+        *({"cpu": 4.0, "memory": 6.0, "gpu": 1.0}, {"cpu": 4.0}, {"cpu": 0.1}),
+    ]
+    assert told == ["node 'large' takes 8 of 'cpu', and no worker declares any: it gets a thread"]
+    order, *_ = trial.engine.hosted.orders
+    assert (order.order.start.granted, order.variables["CUDA_VISIBLE_DEVICES"]) == ({"gpu": (0,)}, "0")
 
 
 def test_a_cluster_without_workers_is_told_once(make: Make) -> None:
     told: list[str] = []
-    trial = make(RemoteWorker("a", 1.0), warn=told.append)
+    trial = make(RemoteWorker("a", 1), warn=told.append)
     trial.engine.leave("a")
+    trial.executor.capacity(0.0)
+    trial.start("x")
+    trial.await_waiting(1)
     for now in (1.0, 5.9, 6.0, 7.0):
-        assert trial.executor.capacity(now) == 0.0
+        trial.executor.capacity(now)
         assert bool(told) == (now >= 6.0)
-    trial.engine.join(RemoteWorker("b", 1.0))
-    assert trial.executor.capacity(8.0) == 1.0
-    assert told == ["the cluster has no workers any more: the run waits until some join"]
+    trial.engine.join(RemoteWorker("b", 1))
+    assert trial.outcome().node == "x"
+    assert told == ["the cluster has no workers: the run waits until some join"]
 
 
 def test_nodes_that_wait_for_what_no_worker_has_are_told_once_and_take_no_room(make: Make) -> None:
     told: list[str] = []
     nodes = node("x", amounts={"gpu": 2.0, "memory": 8e9}), node("small", amounts={"gpu": 1.0}), node("plain")
-    trial = make(RemoteWorker("b", 1.0, {"gpu": 2.0, "memory": 1e9}), nodes=nodes, warn=told.append)
-    trial.engine.join(RemoteWorker("c", 1.0, {"gpu": 1.0, "memory": 9e9}))
-    assert trial.executor.capacity(0.0) == 2.0
+    trial = make(RemoteWorker("b", 1, {"gpu": 2.0, "memory": 1e9}), nodes=nodes, warn=told.append)
+    trial.engine.join(RemoteWorker("c", 1, {"gpu": 1.0, "memory": 9e9}))
+    assert trial.executor.capacity(0.0) == 68
     trial.start("x")
-    until = time.monotonic() + 10
-    while trial.executor.capacity(1.0) != 3.0 and time.monotonic() < until:
-        time.sleep(0.01)
+    trial.await_waiting(1)
+    assert trial.executor.capacity(1.0) == 69
     trial.held = {"small", "plain"}
     trial.start("small", "plain")
     assert trial.await_begun(2) == ["plain", "small"]
@@ -245,7 +240,7 @@ def test_nodes_that_wait_for_what_no_worker_has_are_told_once_and_take_no_room(m
         trial.executor.capacity(now)
     assert told == []
     for now in (6.1, 6.2):
-        assert trial.executor.capacity(now) == 3.0
+        assert trial.executor.capacity(now) == 69
     assert told == ["node 'x' takes 8 GB of 'memory' and 2 of 'gpu', and no worker has that: it waits until one joins"]
     trial.executor.stop("x", 1)
     trial.go.set()
@@ -261,7 +256,7 @@ def test_what_hosts_tell_at_the_end_is_told() -> None:
 
 
 def test_a_given_number_of_jobs_counts_for_workers_too(make: Make) -> None:
-    assert "cpu" not in make(uses_all=False).executor.own
+    assert make(uses_all=False).executor.own == ("memory", "gpu")
 
 
 def test_an_end_that_cannot_be_read_is_a_lost_attempt(make: Make) -> None:

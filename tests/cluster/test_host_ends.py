@@ -23,7 +23,6 @@ from nfrun.cluster.host_attempts import Room, SentLogs
 from nfrun.cluster.wire import (
     Answer,
     HostConfig,
-    Question,
     Told,
     from_text,
     to_text,
@@ -207,18 +206,18 @@ def config_of(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> Callable[[HostCo
         return made[0]
 
     monkeypatch.setattr(host_attempts, "WorkerPool", make_pool)
-    monkeypatch.setattr(host_attempts, "start_workers", lambda config: None)
+    monkeypatch.setattr(host_attempts, "start_server", lambda *given: None)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(trial.folder)
     return config_of
 
 
 @pytest.mark.parametrize(("memory", "share"), [(0, 1.0), (1 << 30, None), (1 << 60, 1.0)])
-def test_queries_share_the_memory_of_their_worker(
+def test_queries_share_the_memory_of_an_attempt(
     trial: Trial, memory: int, share: float | None, config_of: Callable[[HostConfig, int], WorkerConfig]
 ) -> None:
-    found = config_of(replace(trial.config, workers=4), memory).memory_share
-    assert found == (share if share is not None else memory / available_memory()) / 4
+    found = config_of(trial.config, memory).memory_share
+    assert found == (share if share is not None else memory / available_memory())
 
 
 @pytest.mark.parametrize(("on_all", "threads"), [(True, 7), (False, 0)])
@@ -344,38 +343,38 @@ def test_calls_of_a_mapped_node_share_the_room(tmp_path: Path) -> None:
 # -- questions ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_question_is_answered(trial: Trial) -> None:
-    path = trial.folder / "nonce"
-    path.write_text("data/nonce-1.txt")
-    trial.place.put(path, "data/nonce-1.txt")
-    path.write_text("data/nonce-1.txt")
-    trial.place.put(path, "data/nonce-3.txt")
-    modules = "json", "os.path", "nowhere", "json.nothing", "no.where"
-    answer = from_text(hosted.ask(to_text(Question(trial.config, modules, "data/nonce-1.txt"))))
+def test_a_question_is_answered_by_the_host_that_makes_the_attempts(trial: Trial) -> None:
+    answer = from_text(hosted.ask(to_text(replace(trial.config, modules=("json", "os.path")))))
     assert isinstance(answer, Answer)
-    assert answer.missing == ("nowhere", "json.nothing", "no.where")
-    assert answer.store_problem == ""
-    other = from_text(hosted.ask(to_text(Question(trial.config, (), "data/nonce-3.txt"))))
-    assert other.store_problem == "it has another folder of that name"
-    assert answer.versions["nfrun"] == nfrun.__version__
     assert answer.versions["pyarrow"] == pa.__version__
     asked = hosts(trial)
     trial.run("python", "steps:quick")
-    assert hosts(trial) == asked, "the same host makes the attempts"
+    assert hosts(trial) == asked
 
 
-def test_a_store_that_the_worker_does_not_see_is_told(trial: Trial, tmp_path: Path) -> None:
-    other = Trial(tmp_path / "other", trial.name, FILES)
-    answer = from_text(hosted.ask(to_text(Question(other.config, nonce="data/nonce-2.txt"))))
-    assert answer.store_problem == f"{other.folder}/store/data/nonce-2.txt is not there any more"
+def test_what_a_machine_lacks_is_told_when_it_is_asked_and_at_its_first_order(trial: Trial) -> None:
+    modules = "json", "nowhere", "json.nothing", "no.where"
+    trial.config = replace(trial.config, modules=modules, version="0.0")
+    host = os.uname().nodename
+    told = [f"{host} has no module '{name}': install it there" for name in modules[1:]]
+    told.append(f"{host} has nfrun {nfrun.__version__}, and the machine of the run 0.0")
+    assert hosted.ask(to_text(trial.config)).splitlines() == told
+    failure = trial.run("python", "steps:quick").failure
+    assert failure is not None
+    assert (failure.cause, failure.message.splitlines()) == (Cause.IO, told)
+
+
+def test_a_store_that_the_worker_does_not_see_is_told(trial: Trial) -> None:
+    text = hosted.ask(to_text(replace(trial.config, code="code/other.zip")))
+    assert text == f"{trial.folder}/store/code/other.zip is not there any more"
 
 
 def test_a_question_to_a_host_that_cannot_start_has_no_answer(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", "/nowhere")
-    text = hosted.ask(to_text(Question(trial.config)))
+    text = hosted.ask(to_text(trial.config))
     assert text.startswith(f"its host on {os.uname().nodename} exited with status 1: ")
     assert "No such file or directory: '/nowhere/nfrun-host-" in text
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert hosted.ask(to_text(Question(trial.config))).startswith("no host could be started: [Errno 2] No such file")
+    assert hosted.ask(to_text(trial.config)).startswith("no host could be started: [Errno 2] No such file")
     ended = trial.make(trial.order("python", "steps:quick"))
     assert ended.lost.startswith(f"no host could be started on {os.uname().nodename}: [Errno 2] No such file")

@@ -52,4 +52,4 @@ def test_workers_have_the_local_time_zone_of_this_machine_or_that_of_the_file(
         pipeline=pipeline, kept=kept, where=where, started=started, thread_variables={}, folder=Path()
     )
     placement: Any = SimpleNamespace(arrow_threads=0, packages=())
-    assert _config(setup, placement, Folder(tmp_path)).environ["TZ"] == zone
+    assert _config(setup, placement, Folder(tmp_path), ()).environ["TZ"] == zone

@@ -5,7 +5,7 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,8 +25,7 @@ OnOutcome = Callable[[Outcome], NodeStarted | None]
 class Executor(Protocol):
     """Runs attempts concurrently. Each started attempt gives one outcome, unless `close` is called first.
 
-    `own` has the resources of which its nodes take nothing of what the run has: it has some on its own, and one attempt
-    takes at most so much of its `cpu`. Attempts may wait for the others.
+    `own` has the resources of which its nodes take nothing of what the run has, as it has some on its own.
 
     `name` is that in the registry. If it `begins_at_once`, the timeout counts from `start`, even if the attempt waits
     for a thread. Another executor calls `AttemptRunner.on_begun` when the work of an attempt begins: the timeout
@@ -35,7 +34,7 @@ class Executor(Protocol):
 
     name: str
     begins_at_once: bool
-    own: Mapping[str, float]
+    own: Collection[str]
 
     def capacity(self, now: float) -> float | None:
         """Return the slots that there are now, those in use included. Asked several times a second. Never blocks.

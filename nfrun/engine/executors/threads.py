@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from contextvars import Context
 from queue import SimpleQueue
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, nfrun_failure
-from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import CANCELLED
 from nfrun.engine.executors.base import OnOutcome
@@ -45,7 +44,7 @@ class ThreadExecutor:
 
     name = "thread"
     begins_at_once = True
-    own: Mapping[str, float] = NOTHING
+    own: Collection[str] = ()
 
     def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome, call_on_loop: CallOnLoop | None = None) -> None:
         self._run_attempt = run_attempt
