@@ -44,7 +44,6 @@ PURE_ELSEWHERE = ("system.logs.redaction", "reports.bench_stats", "tables.write_
 SPLITS_AT_DOTS = {
     "code": "names of modules",
     "cluster.preflight": "numbers of versions",
-    "engine.executors.preload": "names of modules",
     "nodes": "names of modules, and numbers of versions",
     "pipeline_file.references": "references in a pipeline file",
     "system.units": "numbers",

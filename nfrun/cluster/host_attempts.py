@@ -119,7 +119,7 @@ class HostRun:
             started=config.started,
             unwatched=self._place.kept,
         )
-        start_server(PRELOAD, config.packages, given_thread_variables(worker.environ))
+        start_server(PRELOAD, given_thread_variables(worker.environ))
         self._orders = WorkerOrders(
             WorkerPool(serve, lambda environ: replace(worker, environ={**worker.environ, **environ}), ahead=1),
             config.grace,

@@ -46,9 +46,9 @@ class HostConfig:
     has on the machine of the run. `environ` has the variables that lie over the environment of the host. `started` is
     when the run started, in seconds since 1970. `folders`, `fsync`, `arrow_on_all_cores` and `grace` are those of the
     run: the folders of `folders_of`, whether files survive a power loss, whether Arrow's pool has a thread for each
-    core of the host, and the seconds that an attempt has to stop. `packages` are installed packages that its nodes
-    import. `logs` and `evidence` are the folders of the log files and of the files with failing rows on the machine of
-    the run, as messages show them. A host must have nfrun in this `version`, and these `modules`.
+    core of the host, and the seconds that an attempt has to stop. `logs` and `evidence` are the folders of the log
+    files and of the files with failing rows on the machine of the run, as messages show them. A host must have nfrun in
+    this `version`, and these `modules`.
     """
 
     run: str
@@ -64,7 +64,6 @@ class HostConfig:
     fsync: bool = False
     arrow_on_all_cores: bool = False
     grace: float = 5.0
-    packages: tuple[str, ...] = ()
     logs: str = ""
     evidence: str = ""
     version: str = __version__

@@ -94,7 +94,6 @@ class Fingerprints:
         self._index = ModuleIndex(folder)
         self.distributions = Distributions()
         self.memo: dict[object, Any] = {}
-        self._installed: dict[str, bool] = {}  # by module
         self.known = KnownCode(self._index)
 
     @cached_property
@@ -127,20 +126,6 @@ class Fingerprints:
                 owner, version = self.distributions.owner(name, file) or (top, file_checksum(file))
                 found[owner] = version
         return found
-
-    def installed_imports(self, module: str, function: str) -> Sequence[str]:
-        """Return the modules of installed packages that are imported by the code that the function may reach.
-
-        Without those of the standard library.
-        """
-        return [name for name in self.source.names((module, function)) if self._is_installed(name)]
-
-    def _is_installed(self, module: str) -> bool:
-        index, top = self._index, module.partition(".")[0]
-        if module not in self._installed:
-            found = top in index.installed and index.find(module) is None and module in index.installed
-            self._installed[module] = found and top not in sys.stdlib_module_names
-        return self._installed[module]
 
     def is_current(self, module: str, function: str) -> bool:
         """Return whether no file behind the result of `of` has changed, appeared or disappeared.

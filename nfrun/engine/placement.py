@@ -37,7 +37,6 @@ def place_nodes(
     """
     executors: dict[str, str] = {}
     worker_environ: dict[str, Mapping[str, str]] = {}
-    packages: dict[str, None] = {}
     exposed: dict[str, str] = {}
     may_share: dict[tuple[str, str, str], bool] = {}  # by kind, folder and body: many nodes may have the same function
     unshared: set[str] = set()
@@ -55,18 +54,14 @@ def place_nodes(
             executor = DEFAULT_EXECUTOR
         if executor != DEFAULT_EXECUTOR:
             executors[name] = executor
-        is_apart = executor in WORKER_PROCESSES or executor in CLUSTERS
-        if is_apart and _has_own_threads(spec):
+        if (executor in WORKER_PROCESSES or executor in CLUSTERS) and _has_own_threads(spec):
             worker_environ[name] = thread_variables(spec.cpus, pipeline.env)
-        elif is_apart:
-            packages.update(dict.fromkeys(kind.code.imports(spec, its_code)))
-            packages.update({"pyarrow.compute": None} if spec.map is not None else {})
         used = kind.code.facts(spec, its_code).global_state if executor == DEFAULT_EXECUTOR else ()
         if used and not calls_on_loop(spec):
             exposed[name] = f"it uses {used[0].what} ({used[0].where}) on a thread, where all nodes share it"
     in_pool = arrow_threads(added_variables)
     in_files = _in_files(pipeline, reused, retained, executors)
-    return Placement(executors, worker_environ, tuple(packages), exposed, unshared, in_pool, in_files)
+    return Placement(executors, worker_environ, exposed, unshared, in_pool, in_files)
 
 
 def _executor_of(spec: NodeSpec, requested: str, recorded: NodeStats, code: Fingerprints, *, has_zone: bool) -> str:

@@ -151,8 +151,6 @@ class Code:
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # The installed packages that do the work of the kind: the outputs depend on their versions.
     packages: tuple[str, ...] = ()
-    # Returns the installed modules that the node's code may import.
-    imports: Callable[[NodeSpec, Fingerprints], Sequence[str]] = lambda node, code: ()
     # The installed modules without which no attempt can begin.
     needed_modules: tuple[str, ...] = ()
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.

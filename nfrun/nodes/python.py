@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.code.function_lookup import PROGRAM, FunctionLookup
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Problem
 from nfrun.core.map_spec import MapForm, MapSpec
 from nfrun.core.pipeline import TABLE, NodeSpec
@@ -118,11 +118,6 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
             facts = with_script(facts, node, command.text, node.body, files)
     network = network_of_values(node)
     return replace(facts, network=[*facts.network, *network]) if network else facts
-
-
-def _is_given(node: NodeSpec) -> bool:
-    """Whether a program gives the function as an object: nothing is known of its code."""
-    return node.body.startswith(f"{PROGRAM}:")
 
 
 def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -319,7 +314,6 @@ PYTHON = Kind(
     code=Code(
         key=_key_inputs,
         is_current=lambda node, code: code.is_current(*node.body.split(":")),
-        imports=lambda node, code: (PROGRAM,) if _is_given(node) else code.installed_imports(*node.body.split(":")),
         facts=_code_facts,
         reached=lambda node, code: code.source.statements(*node.body.split(":")),
         may_share_memory=lambda node, code: not code.source.imports_only(_IMMUTABLE, *node.body.split(":")),

@@ -301,7 +301,6 @@ def kind_of_plugin(half: StaticHalf) -> Kind:
     )
     code = Code(
         key=lambda node, code: {"revision": str(half.revision)},
-        imports=lambda node, code: (half.module,),
         needed_modules=(half.module,),
     )
     return replace(USE, runs=runs, outside=Outside(stays_here=lambda node: "process" not in half.executors), code=code)

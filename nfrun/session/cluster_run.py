@@ -134,7 +134,6 @@ def _config(run: Run, placement: Placement, place: Place, modules: tuple[str, ..
         fsync=run.kept.fsync,
         arrow_on_all_cores=placement.arrow_threads > 0,
         grace=run.where.grace,
-        packages=tuple(placement.packages),
         logs=str(run.folder / LOGS),
         evidence=str(run.folder / EVIDENCE),
         modules=modules,

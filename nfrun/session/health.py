@@ -18,7 +18,7 @@ from nfrun.session.options import cache_budget, parse_slots
 _PACKAGES = ("pyarrow", "duckdb", "numpy", "pandas", "polars", "distributed")
 _VARIABLES = ("NFRUN_ADDRESS", "NFRUN_CACHE_SIZE", "NFRUN_DEBUG", "NFRUN_PROFILE", "NFRUN_STORE")
 _PREFIX = "NFRUN_"
-_OF_NODES = re.compile("NFRUN_(INPUT|OUTPUT|WITH|NODE|RUN|ATTEMPT|REPORT|STATUS|FAILED|PRELOAD)(_.*)?")
+_OF_NODES = re.compile("NFRUN_(INPUT|OUTPUT|WITH|NODE|RUN|ATTEMPT|REPORT|STATUS|FAILED)(_.*)?")
 
 
 def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[HealthCheck]:

@@ -51,5 +51,5 @@ def test_workers_have_the_local_time_zone_of_this_machine_or_that_of_the_file(
     setup: Any = SimpleNamespace(
         pipeline=pipeline, kept=kept, where=where, started=started, thread_variables={}, folder=Path()
     )
-    placement: Any = SimpleNamespace(arrow_threads=0, packages=())
+    placement: Any = SimpleNamespace(arrow_threads=0)
     assert _config(setup, placement, Folder(tmp_path), ()).environ["TZ"] == zone

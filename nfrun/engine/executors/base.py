@@ -5,7 +5,7 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,16 +61,14 @@ class Placement:
     """The executor of each node of a run.
 
     `executors` are the executors by node, without the nodes on threads. The worker process of a node in
-    `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
-    import. The nodes `exposed` run on threads and use state that all nodes of the process share: why they are not
-    reused. The tables that the `unshared` nodes return share no memory with objects that change later. Only queries,
-    which read files themselves, read what the nodes `in_files` read from files. Arrow's thread pool gets
-    `arrow_threads` in worker processes, 0 if it may follow their environment.
+    `worker_environ` starts with these variables. The nodes `exposed` run on threads and use state that all nodes of
+    the process share: why they are not reused. The tables that the `unshared` nodes return share no memory with
+    objects that change later. Only queries, which read files themselves, read what the nodes `in_files` read from
+    files. Arrow's thread pool gets `arrow_threads` in worker processes, 0 if it may follow their environment.
     """
 
     executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
-    packages: Sequence[str] = ()
     exposed: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     unshared: Set[str] = frozenset()
     arrow_threads: int = 0

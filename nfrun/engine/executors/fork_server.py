@@ -32,18 +32,14 @@ ServeArguments = tuple[connection.Connection, Sequence[connection.Connection], A
 Serve = Callable[[connection.Connection, Sequence[connection.Connection], Any], None]
 
 
-def start_server(
-    preload: Sequence[str], packages: Sequence[str] = (), variables: Mapping[str, str] = NO_VARIABLES
-) -> None:
+def start_server(preload: Sequence[str], variables: Mapping[str, str] = NO_VARIABLES) -> None:
     """Start the fork server in the background, unless this process has one.
 
-    It imports `preload`, then the installed `packages` as far as that is safe (see `preload.py`). It keeps the present
-    environment variables and `variables`, which these imports read; each worker sets those of its run.
+    It imports `preload`, then `preload.py`. It keeps the present environment variables and `variables`, which these
+    imports read; each worker sets those of its run.
     """
     # Python's hashes of texts, and with them the order of sets, are the same in all workers of all runs.
     changed = {**variables, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
-    if packages:
-        changed["NFRUN_PRELOAD"] = " ".join(packages)
     multiprocessing.get_context("forkserver").set_forkserver_preload([*preload, _PRELOAD])
     use_temp_folder()
     with _STARTING, suppress(Exception), _changed_environ(changed):  # starting the first worker reports the error

@@ -34,7 +34,7 @@ from nfrun.system.logs.node_logs import STREAMS
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
 
-PRELOAD = ["pyarrow", "numpy.random", "nfrun.engine.executors.worker", "nfrun.tables.output_files"]
+PRELOAD = ["pyarrow.compute", "numpy.random", "nfrun.engine.executors.worker", "nfrun.tables.output_files"]
 
 
 class ProcessExecutor(ThreadExecutor):

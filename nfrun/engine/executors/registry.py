@@ -49,5 +49,4 @@ def prepare_executors(placement: Placement, environ: Mapping[str, str]) -> None:
         from nfrun.engine.executors.processes import PRELOAD
         from nfrun.system.native_threads import given_thread_variables
 
-        # Arrow imports pandas to make most tables, where it is installed.
-        start_server(PRELOAD, [*placement.packages, "pandas"], given_thread_variables(environ))
+        start_server(PRELOAD, given_thread_variables(environ))
