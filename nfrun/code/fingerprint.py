@@ -26,41 +26,27 @@ _MOST = 500_000  # digests that are kept: more take longer to read than to compu
 
 
 class KnownCode:
-    """The digests of functions by item of code, and the modules and lists of `index` that were looked up for them.
+    """What is known of functions: code that is unchanged in a later run is not read again.
 
-    A function is a pair, its module and its name. `facts` are the facts of functions as JSON, with their arguments
-    ("steps:clean {}"). `is_new`: there are digests or facts that were not taken over.
+    `functions` has, by module and name of a function, its digests by item of code, and the modules and lists of `index`
+    that were looked up for them. `facts` are the facts of functions as JSON, with their arguments ("steps:clean {}").
+    `is_new`: something was added since `restore`.
     """
 
     def __init__(self, index: ModuleIndex) -> None:
         self._index = index
-        self._digests: dict[tuple[str, str], Mapping[str, str]] = {}
-        self._lookups: dict[tuple[str, str], Sequence[str]] = {}
+        self.functions: dict[tuple[str, str], tuple[Mapping[str, str], Sequence[str]]] = {}
         self.facts: dict[str, Mapping[str, Any]] = {}
         self.is_new = False
 
-    def get(self, function: tuple[str, str]) -> Mapping[str, str] | None:
-        """Return the digests of a function; None if they are not known."""
-        return self._digests.get(function)
-
-    def add(self, function: tuple[str, str], digests: Mapping[str, str], lookups: Sequence[str]) -> Mapping[str, str]:
-        """Keep the digests of a function, and return them."""
-        self._digests[function], self._lookups[function] = digests, lookups
-        self.is_new = True
-        return digests
-
-    def lookups(self, module: str, function: str) -> Sequence[str]:
-        """Return the modules and lists behind the digests of a function."""
-        return self._lookups.get((module, function), ())
-
     def as_json(self) -> dict[str, object]:
         """Return all as JSON, for `restore` in a later run; {} if there are too many."""
-        if sum(map(len, self._digests.values())) > _MOST:
+        if sum(len(digests) for digests, _ in self.functions.values()) > _MOST:
             return {}
         groups = dict[tuple[str, ...], int]()  # most functions share their lookups with others
         functions = [
-            [*function, digests, groups.setdefault(tuple(self._lookups[function]), len(groups))]
-            for function, digests in self._digests.items()
+            [*function, digests, groups.setdefault(tuple(lookups), len(groups))]
+            for function, (digests, lookups) in self.functions.items()
         ]
         states = self._index.states()
         if any(name not in states for names in groups for name in names if name.endswith(listing_name(""))):
@@ -75,8 +61,7 @@ class KnownCode:
         if not saved or not self._index.find_all(saved["states"]):
             return False
         for module, name, digests, group in saved["functions"]:
-            self._digests[module, name] = digests
-            self._lookups[module, name] = saved["lookups"][group]
+            self.functions[module, name] = digests, saved["lookups"][group]
         self.facts.update(saved["facts"])
         return True
 
@@ -109,9 +94,10 @@ class Fingerprints:
         The result is cached. Files that cannot be read or parsed raise no error; they count as a whole.
         """
         start = module, function
-        if (known := self.known.get(start)) is None:
-            known = self.known.add(start, *self.source.digests(start))
-        return known
+        if start not in self.known.functions:
+            self.known.functions[start] = self.source.digests(start)
+            self.known.is_new = True
+        return self.known.functions[start][0]
 
     def packages(self, module: str, function: str) -> Mapping[str, str]:
         """Return the versions of the installed distributions that are imported by the code that the function may reach.
@@ -120,7 +106,7 @@ class Fingerprints:
         """
         self.of(module, function)
         found: dict[str, str] = {}
-        for name in self.known.lookups(module, function):
+        for name in self.known.functions[module, function][1]:
             file, top = self._index.installed.get(name), name.partition(".")[0]
             if file is not None and top not in sys.stdlib_module_names:
                 owner, version = self.distributions.owner(name, file) or (top, file_checksum(file))
@@ -132,7 +118,8 @@ class Fingerprints:
 
         True if `of` was not called for the function. Each file is checked once after each `refresh`.
         """
-        return self._index.are_unchanged(self.known.lookups(module, function))
+        _, lookups = self.known.functions.get((module, function), ({}, ()))
+        return self._index.are_unchanged(lookups)
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the files again."""

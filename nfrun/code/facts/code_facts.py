@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.values import fields, frozen
 
 
-@frozen
-class CodeFact:
+class CodeFact(NamedTuple):
     """A use in the code, such as "random.shuffle", with its place, such as "steps.py:12".
 
     `is_client`: it is a package that connects without Python's sockets.
@@ -21,8 +20,7 @@ class CodeFact:
     is_client: bool = False
 
 
-@frozen
-class Command:
+class Command(NamedTuple):
     """A command that code starts, as a line for a shell, and the folders in which the names in it may lie."""
 
     text: str
@@ -95,9 +93,7 @@ def shared_variables(facts: Mapping[str, CodeFacts], folders: Mapping[str, str] 
 
 def facts_to_json(facts: CodeFacts) -> dict[str, Any]:
     """Return the facts that there are as JSON, for `facts_from_json`."""
-    found: dict[str, Any] = {each.name: getattr(facts, each.name) for each in fields(facts)}
-    found |= {name: [_to_json(part) for part in found[name]] for name in _KINDS}
-    return {name: value for name, value in found.items() if value}
+    return {each.name: value for each in fields(facts) if (value := getattr(facts, each.name))}
 
 
 def facts_from_json(saved: Mapping[str, Any]) -> CodeFacts:
@@ -107,7 +103,3 @@ def facts_from_json(saved: Mapping[str, Any]) -> CodeFacts:
         if name in _KINDS:
             found[name] = [_KINDS[name](*part) for part in value]
     return CodeFacts(**found)
-
-
-def _to_json(part: Any) -> list[object]:
-    return [getattr(part, each.name) for each in fields(part)]

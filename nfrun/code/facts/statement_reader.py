@@ -29,7 +29,6 @@ from nfrun.code.facts.path_terms import (
 )
 from nfrun.code.facts.unseen_calls import is_writer, kind_of_call, kind_of_method, kind_of_use, may_be_reader
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.core.values import replace
 
 # What gets a folder and does not look into it, and arguments that are folders to work in.
 _NO_READERS = re.compile(
@@ -124,7 +123,7 @@ class StatementReader:
         if not name:
             return ""
         if client := client_of(name):
-            found.network.append(replace(self._fact(client, node), is_client=True))
+            found.network.append(self._fact(client, node)._replace(is_client=True))
         variable = _variable(name)
         if variable:
             found.used.add(variable)
