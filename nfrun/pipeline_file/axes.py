@@ -139,15 +139,6 @@ def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
         there = f"there is {', '.join(above)}" if above else "it follows from an axis that is declared before it"
         what = f"there is no axis '{ellipsize(axis.of)}' above this one"
         found.report(path, what, did_you_mean(axis.of, above, there))
-        return
-
-
-def no_entry(axis: str, key: Any, value: Any, entry: str) -> tuple[str, str]:
-    """Return the message and hint for a value of an axis that lacks an entry, or has null there."""
-    entries = value.items() if isinstance(value, Mapping) else ()
-    there = ellipsize(", ".join([str(name) for name, of in entries if of is not None]), 200)
-    what = f"'{ellipsize(str(key))}' of the axis '{axis}' has no '{ellipsize(entry)}'"
-    return what, f"it has {there}" if there else f"write {{id: {ellipsize(str(key))}, {ellipsize(entry)}: …}}"
 
 
 def _node_axes(
@@ -353,7 +344,8 @@ class _Finder:
         entries: list[Any] = []
         for key, value in zip(parent.keys, parent.values, strict=True):
             if not isinstance(value, Mapping) or value.get(name) is None:
-                raise _Unknown(Problem(path, *no_entry(parent.name, key, value, name)))
+                what = f"'{ellipsize(str(key))}' of the axis '{parent.name}' has no '{name}'"
+                raise _Unknown(Problem(path, what, f"write {{id: {ellipsize(str(key))}, {name}: …}}"))
             entries.append(value[name])
         different: dict[str, Any] = {}
         for entry in entries:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import Diagnostic, Problem
-from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import did_you_mean, ellipsize, format_size
 from nfrun.core.values import replace
 from nfrun.pipeline_file.findings import Findings
@@ -26,18 +26,15 @@ _SMALLEST_SIZE = 1000  # bytes: a smaller number lacks its unit
 _TAKEN = re.compile("RUN|NODE|ATTEMPT|OUTPUT|STATUS|FAILED|REPORT|PROFILE|CACHE_SIZE|(INPUT|OUTPUT|WITH)_.*")
 
 
-def read_budgets(found: Findings, at: Keys = (), nodes: Mapping[str, NodeSpec] = NOTHING) -> dict[str, Budget]:
-    """Return the budgets at the top of a file, or in its profile `at` a path, without those that have a problem.
+def read_budgets(found: Findings, nodes: Mapping[str, NodeSpec]) -> dict[str, Budget]:
+    """Return the budgets at the top of a file, without those that have a problem.
 
     Rejects amounts of `nodes` above them. Those made by expressions are checked once they are known.
     """
-    given = found.document.root
-    for step in (*at, "resources"):
-        given = given.get(step)
     budgets: dict[str, Budget] = {}
     names: dict[str, str] = {}
-    for name, value in mapping(given).items():
-        path: Keys = (*at, "resources", name)
+    for name, value in mapping(found.document.root.get("resources")).items():
+        path: Keys = ("resources", name)
         if path in found.bad:
             continue
         first, text = names.setdefault(name.lower(), name), env_text(value)

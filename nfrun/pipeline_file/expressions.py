@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Problem
 from nfrun.core.pipeline import EXPRESSION_START, has_expression
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import did_you_mean, ellipsize
 from nfrun.pipeline_file.parameters import env_text
 from nfrun.pipeline_file.yaml.document import Keys
 
@@ -174,9 +174,8 @@ def _check_tree(tree: Any, code: str, seen: Seen, withheld: Collection[str]) -> 
 
 def _suggest(word: str, known: Collection[str]) -> str:
     """Return the hint for an unknown word: the closest match, or else the known words."""
-    if len(known) <= _MAX_GUESSES and (guess := closest_match(word, known)):
-        return f"did you mean '{ellipsize(guess)}'?"
-    return f"there is {ellipsize(', '.join(known), 300)}" if known else "the file has none"
+    there = f"there is {ellipsize(', '.join(known), 300)}" if known else "the file has none"
+    return did_you_mean(word, [*known][:_MAX_GUESSES], there)
 
 
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:

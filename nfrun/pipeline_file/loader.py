@@ -156,7 +156,7 @@ class _Reader(Findings):
         add_map_forms(nodes, self.functions)
         check_columns(self, nodes if self.thorough else {})
         # The budgets of the file that is run count.
-        budgets = read_budgets(self, (), nodes if len(self.including.chain) == 1 else {})
+        budgets = read_budgets(self, nodes if len(self.including.chain) == 1 else {})
         last = {section: self.last_nodes(section, defaults, references) for section in LAST_SECTIONS}
         self.diagnostics += file_conflicts(with_default_paths(nodes, params), folder, self.document)
         name = str(root.get("name", Path(self.document.file).stem))
@@ -412,16 +412,13 @@ def read_outputs(found: Findings, path: Keys, value: Any) -> tuple[tuple[str, ..
 
 
 def read_packages(found: Findings, path: Keys, names: list[str], distributions: Distributions) -> Iterator[str]:
-    """Yield the packages of the node at `path`. Rejects those in editable mode, and names given twice."""
-    seen: dict[str, str] = {}
+    """Yield the packages of the node at `path`. Rejects those in editable mode."""
     for i, name in enumerate(names):
-        where, key = (*path, "packages", i), normalized(name)
         if distributions.is_editable(name):
             what = f"the package '{name}' is installed in editable mode, so its version does not tell its content"
-            found.report(where, what, "remove it: the code that a Python node imports from it counts anyway")
-        elif seen.setdefault(key, name) != name:
-            found.report(where, f"'{name}' and '{seen[key]}' are the same package", "remove one")
-        yield key
+            hint = "remove it: the code that a Python node imports from it counts anyway"
+            found.report((*path, "packages", i), what, hint)
+        yield normalized(name)
 
 
 def read_timezone(found: Findings, path: Keys, values: Mapping[str, Any]) -> str:

@@ -13,12 +13,9 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.text import did_you_mean, ellipsize, shortened
 from nfrun.core.values import replace
-from nfrun.nodes.base import is_evaluated
 from nfrun.nodes.read import READ
-from nfrun.pipeline_file.budgets import read_budgets
 from nfrun.pipeline_file.findings import Findings, unknown
 from nfrun.pipeline_file.parameters import param_of, type_of, value_problem
-from nfrun.pipeline_file.settings import fields_of
 from nfrun.pipeline_file.yaml.document import Document, Keys, entries, mapping
 from nfrun.tables.formats import ARROW, READ_OPTIONS
 
@@ -32,27 +29,17 @@ def inside_profile(path: Keys) -> Keys:
 
 
 def check_profiles(found: Findings) -> None:
-    """Report what is wrong with the profiles of a file beyond the schema, whichever of them is used."""
-    for name, profile in entries(found.document.root.get("profiles")):
-        if isinstance(profile, dict):
-            _check_params(found, ("profiles", name, "params"), profile.get("params"))
-            at = ("profiles", name, "defaults")
-            given = mapping(profile.get("defaults")).items()
-            settings = {key: value for key, value in given if (*at, key) not in found.bad and is_evaluated(value)}
-            fields_of(settings, lambda steps, what, at=at: found.report((*at, *steps), what))  # type: ignore[misc]
-            read_budgets(found, ("profiles", name))  # to report what is wrong with them
-
-
-def _check_params(found: Findings, path: Keys, given: Any) -> None:
+    """Report parameters in profiles that are wrong, whichever of them is used. The rest is checked where it is used."""
     params = mapping(found.document.root.get("params"))
-    for name, value in mapping(given).items():
-        where = (*path, name)
-        if name not in params:
-            found.report(where, *unknown("parameter", name, params), at_key=True)
-            continue
-        param = param_of(name, params[name])
-        if where not in found.bad and ("params", name) not in found.bad and (wrong := value_problem(param, value)):
-            found.report(where, *wrong)
+    for name, profile in entries(found.document.root.get("profiles")):
+        for param, value in mapping(mapping(profile).get("params")).items():
+            path = ("profiles", name, "params", param)
+            if param not in params:
+                found.report(path, *unknown("parameter", param, params), at_key=True)
+            elif found.bad.isdisjoint((path, ("params", param))) and (
+                wrong := value_problem(param_of(param, params[param]), value)
+            ):
+                found.report(path, *wrong)
 
 
 def with_profile(found: Findings, name: str) -> Document:

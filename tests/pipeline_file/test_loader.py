@@ -21,13 +21,6 @@ from nfrun.system.units import to_seconds
 # Pairs of a file and its expected diagnostics.
 REFUSED = r"""
 nodes:
-  b: {run: x, packages: [pyarrow, PyArrow]}
---
-p.yaml:2:35: 'PyArrow' and 'pyarrow' are the same package
-    2 |   b: {run: x, packages: [pyarrow, PyArrow]}
-      |                                   ^^^^^^^ remove one
-
-nodes:
   a: {sql: select 1, packages: pyarrow}
   b: {run: x, packages: [pyarrow, pyarrow]}
   c: {run: x, packages: [pyarrow==26, 1]}

@@ -842,14 +842,14 @@ nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:56: '2' of the axis 'u' has no 'v'
     1 | matrix: {u: [{id: 1, v: 1}, {id: 2, v: null}], v: {of: u}}
-      |                                                        ^ it has id
+      |                                                        ^ write {id: 2, v: …}
 
 matrix: {u: {rows: gaps.csv}, v: {of: u}}
 nodes: {a: {matrix: v, run: x}}
 --
 p.yaml:1:39: '2' of the axis 'u' has no 'v'
     1 | matrix: {u: {rows: gaps.csv}, v: {of: u}}
-      |                                       ^ it has id
+      |                                       ^ write {id: 2, v: …}
 
 matrix: {u: [1, 2], v: {of: u}}
 nodes: {a: {matrix: v, run: x}}

@@ -110,16 +110,23 @@ WRONG = {
     "": "2:12: 'p' is empty (for example p: {jobs: 16})",
 }
 
+USED = [
+    *("resources: {cpu: 2}", "resources: {memory: 3}", "resources: {memory: 3/s}", "resources: {output: 1}"),
+    *("resources: {gpu: 1, GPU: 2}", "defaults: {timeout: 400d}"),
+]
+
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_wrong_in_a_profile_that_is_not_used_is_told(tmp_path: Path, text: str) -> None:
+def test_what_is_wrong_in_a_profile_is_told(tmp_path: Path, text: str) -> None:
+    """Budgets, and durations beyond the schema, are told where the profile is used, all others in any case."""
     file = """params: {source: a, n: {type: integer, default: 1, enum: [1, 2]}, publish: false}
 %s
 nodes: {a: {run: x}}
 """
     profile = f"profiles: {{p: {{\n  {text}\n }}}}\n" if text else "profiles: {p: }\n"
-    found = told(tmp_path, (file % profile).replace("\n\n", "\n"))
-    assert found == WRONG[text]
+    file = (file % profile).replace("\n\n", "\n")
+    assert told(tmp_path, file, "p") == WRONG[text]
+    assert text in USED or told(tmp_path, file) == WRONG[text]
 
 
 def test_a_wrong_value_of_the_profile_that_is_used_is_told_once_where_it_stands(tmp_path: Path) -> None:
