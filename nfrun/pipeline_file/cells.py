@@ -77,8 +77,6 @@ def expand(pipeline: Pipeline, problems: list[Problem]) -> Pipeline:
 
     Adds to `problems` what is wrong: too many cells, nodes without cells, cells that do not exist and are read.
     """
-    if not pipeline.axes:
-        return pipeline
     made = MadeCells(pipeline)
     problems += made.problems()
     if problems:

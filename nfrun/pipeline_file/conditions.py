@@ -1,4 +1,4 @@
-"""Checks the values of `if`, and takes disabled nodes out of a pipeline.
+"""Takes disabled nodes out of a pipeline.
 
 These are the nodes whose `if` is false, and those that lack their outputs.
 """
@@ -11,25 +11,8 @@ from typing import Any
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import make_stages
 from nfrun.core.values import replace
-from nfrun.nodes.schemas import shown
-from nfrun.pipeline_file.expressions import is_one_expression
 
 _IF_IS_FALSE = "its 'if' is false"
-
-
-def condition_problem(text: str) -> tuple[str, str] | None:
-    """Return the message and the hint for a text under `if` that is not one whole expression."""
-    if is_one_expression(text):
-        return None
-    return "'if' must be true, false or one expression", "write true, false or ${{ … }}"
-
-
-def check_value(value: Any) -> tuple[str, str] | None:
-    """Return the message and the hint for the value of the expression under `if`, unless it is true or false."""
-    if isinstance(value, bool):
-        return None
-    what = f"'if' must be true or false, and this is {shown(value)}"
-    return what, "compare it, as in ${{ … != none }}"
 
 
 def without_disabled(pipeline: Pipeline) -> Pipeline:

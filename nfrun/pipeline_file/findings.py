@@ -43,7 +43,9 @@ class Findings:
     def add(self, problem: Problem, at: Keys = (), span: SourceSpan | None = None) -> None:
         """Add a problem, whose path begins `at` a path of the document. A `span` is where it stands in another file."""
         found = self.document.told(problem, at)
-        (self.warnings if problem.is_warning else self.diagnostics).append(replace(found, span=span) if span else found)
+        if span:
+            found = replace(found, span=replace(span, included=span.included or found.span.included))
+        (self.warnings if problem.is_warning else self.diagnostics).append(found)
         if not problem.is_warning:
             self.mark_wrong((*at, *problem.path))
 

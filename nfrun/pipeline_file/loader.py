@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,9 @@ from nfrun.nodes.use import USE
 from nfrun.pipeline_file.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.pipeline_file.budgets import read_budgets
 from nfrun.pipeline_file.columns import check_columns
-from nfrun.pipeline_file.conditions import condition_problem
 from nfrun.pipeline_file.contracts import checks_path, read_contracts, without_problems
 from nfrun.pipeline_file.expression_checks import check_expressions
+from nfrun.pipeline_file.expressions import is_one_expression
 from nfrun.pipeline_file.file_conflicts import file_conflicts, with_default_paths
 from nfrun.pipeline_file.findings import Findings, in_file_order, span_in_text
 from nfrun.pipeline_file.known_checks import KnownChecks
@@ -50,7 +49,6 @@ from nfrun.pipeline_file.schema import check_schema
 from nfrun.pipeline_file.settings import (
     WITH_EXPRESSIONS,
     add_map_forms,
-    check_map_entries,
     check_maps,
     fields_of,
     merged_resources,
@@ -58,7 +56,7 @@ from nfrun.pipeline_file.settings import (
     setting_path,
     unbound_map,
 )
-from nfrun.pipeline_file.subpipelines import Including, documents_of, read_included, with_place
+from nfrun.pipeline_file.subpipelines import Including, read_included
 from nfrun.pipeline_file.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, node_keys
 from nfrun.pipeline_file.yaml.document import Document, Keys, items, load, mapping
 from nfrun.pipeline_file.yaml.text_file import read_text, refuse
@@ -146,7 +144,9 @@ class _Reader(Findings):
         read_body_files(self, nodes, folder)
         with_plugins(self, nodes)
         included = read_included(self, nodes, self.including, self.read_other)
-        self.document = replace(self.document, others=documents_of(included.values()))
+        found = [(each.file, each) for _, each in included.values()]
+        inner = {file: each for _, document in found for file, each in document.others.items()}
+        self.document = replace(self.document, others={**inner, **dict(found)})
         others = {body: other for body, (other, _) in included.items()}
         references = References(self, nodes, self.axes, others)
         references.resolve(nodes)
@@ -190,13 +190,10 @@ class _Reader(Findings):
         self, file: str, including: Including, included: tuple[SourceSpan, ...]
     ) -> tuple[Pipeline, Document]:
         """Return the pipeline in a file that a node of this one names, and its document. Raises SpecError."""
-        try:
-            document = replace(load(file), included=included)
-            functions = self.functions.beside(Path(file).absolute().parent)
-            more: dict[str, Any] = {"thorough": self.thorough, "warnings": self.warnings, "known": self.known}
-            return _read(_Reader(document, functions=functions, including=including, **more))
-        except SpecError as error:
-            raise with_place(error, included) from None
+        document = load(file, included=included)
+        functions = self.functions.beside(Path(file).absolute().parent)
+        more: dict[str, Any] = {"thorough": self.thorough, "warnings": self.warnings, "known": self.known}
+        return _read(_Reader(document, functions=functions, including=including, **more))
 
     def schema_and_expressions(self) -> None:
         """Add the problems that the schema, the axes and the expression checks find, from one of them at each path."""
@@ -251,8 +248,9 @@ class _Reader(Findings):
         needs = [] if (*path, "needs") in self.wrong else items(body.get("needs"))
         outputs, types = read_outputs(self, path, merged.get("outputs", []))
         if_ = merged.get("if", True)
-        if isinstance(if_, str) and (wrong := condition_problem(if_)):
-            self.report((*path, "if"), *wrong)
+        if isinstance(if_, str) and not is_one_expression(if_):
+            hint = "write true, false or ${{ … }}"
+            self.report((*path, "if"), "'if' must be true, false or one expression", hint)
         settings = self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged})
         return NodeSpec(
             id=name,
@@ -291,8 +289,6 @@ class _Reader(Findings):
         def report(steps: Keys, what: str) -> None:
             self.report(setting_path(self.document.root, path, steps), what)
 
-        if "map" in settings:
-            check_map_entries(self, path, settings["map"])
         unbound = {key: value for key, value in settings.items() if not is_evaluated(value)}
         fields = fields_of({key: value for key, value in settings.items() if key not in unbound}, report)
         if "map" in unbound:
@@ -371,7 +367,6 @@ class _Reader(Findings):
         return next(("inputs", *step) for step, name, _ in input_refs(value) if name == inner[1])
 
 
-_OF_MACHINES = ("localtime", "posix", "right/")  # time zones that machines know, and DuckDB does not
 _OWN_ENDINGS = (PARTIAL, ".bad")
 
 
@@ -429,21 +424,16 @@ def read_timezone(found: Findings, path: Keys, values: Mapping[str, Any]) -> str
     where = (*path, "timezone")
     if where in found.bad or "timezone" not in values:
         return str(found.document.root.get("timezone", UTC))
-    name = values["timezone"]
-    if wrong := _zone_problem(name):
-        found.report(where, *wrong)
-    return str(name)
+    name = str(values["timezone"])
+    if name != UTC:
+        from zoneinfo import ZoneInfo
 
-
-def _zone_problem(name: str) -> tuple[str, str] | None:
-    """Return what is wrong with the name of a time zone, and a hint; None if there is such a zone."""
-    from zoneinfo import ZoneInfo
-
-    with suppress(OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        if name == UTC or (ZoneInfo(name) and not name.startswith(_OF_MACHINES)):
-            return None
-    hint = "write its name as in Europe/Berlin; on a machine that has no zones: pip install tzdata"
-    return f"there is no time zone '{ellipsize(name)}'", hint
+        try:
+            ZoneInfo(name)
+        except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+            hint = "write its name as in Europe/Berlin; on a machine that has no zones: pip install tzdata"
+            found.report(where, f"there is no time zone '{ellipsize(name)}'", hint)
+    return name
 
 
 def with_plugins(found: Findings, nodes: dict[str, NodeSpec]) -> None:

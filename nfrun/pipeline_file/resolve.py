@@ -18,11 +18,12 @@ from nfrun.core.pipeline import EXPRESSION_START, NOTHING, UTC, NodeSpec, Pipeli
 from nfrun.core.text import ellipsize
 from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.nodes.registry import kind_of
+from nfrun.nodes.schemas import shown
 from nfrun.pipeline_file.axes import MAX_NODES, Names
 from nfrun.pipeline_file.budgets import refused_amounts, with_memory
 from nfrun.pipeline_file.cells import MatrixNames, expand_matrix, seen_by_graph
 from nfrun.pipeline_file.columns import column_problems
-from nfrun.pipeline_file.conditions import check_value, of_sections, without_disabled
+from nfrun.pipeline_file.conditions import of_sections, without_disabled
 from nfrun.pipeline_file.contracts import checks_path, is_bound
 from nfrun.pipeline_file.expressions import ExpressionError, evaluate, evaluate_all, has_secret
 from nfrun.pipeline_file.file_conflicts import file_conflicts
@@ -307,8 +308,9 @@ class NodeBinder(Findings):
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
         before = len(self.diagnostics)
         value = self.value(text, path, seen_by_graph(self.names))
-        if len(self.diagnostics) == before and (wrong := check_value(value)):
-            self.report(path, *wrong)
+        if len(self.diagnostics) == before and not isinstance(value, bool):
+            what = f"'if' must be true or false, and this is {shown(value)}"
+            self.report(path, what, "compare it, as in ${{ … != none }}")
         return value is True
 
     def files(self, spec: NodeSpec, path: Keys) -> Iterator[str]:

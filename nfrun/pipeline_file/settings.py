@@ -125,15 +125,6 @@ def outputs_of(outputs: tuple[str, ...], map: MapSpec | None, kind: str, with_: 
     return (*(outputs or ("",)), *added) if added else outputs
 
 
-def check_map_entries(found: Findings, path: Keys, value: str | Mapping[str, Any]) -> None:
-    """Reject entries of a `map` that do not go together."""
-    other = next((key for key in ("by", "parts") if key in mapping(value)), "")
-    if other and "batch" in value:
-        what = f"a map has either 'batch' or '{other}'"
-        hint = "remove one: with 'batch' a piece has N rows, with 'by' it has whole groups"
-        found.report((*path, "map", "batch"), what, hint, at_key=True)
-
-
 def check_maps(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
     """Reject a `map` of a node that has no such input, or makes something else than one table."""
     for name, spec in nodes.items():
@@ -153,6 +144,10 @@ def add_map_forms(nodes: dict[str, NodeSpec], functions: FunctionLookup) -> None
 def _problems(spec: NodeSpec, body: Mapping[str, Any]) -> Iterator[Problem]:
     assert spec.map is not None
     where = ("map", "over") if isinstance(body["map"], dict) else ("map",)
+    other = next((key for key in ("by", "parts") if key in mapping(body["map"])), "")
+    if other and "batch" in body["map"]:
+        what, hint = f"a map has either 'batch' or '{other}'", "with 'batch' a piece has N rows, with 'by' whole groups"
+        yield Problem(("map", "batch"), what, f"remove one: {hint}", at_key=True)
     if spec.kind and kind_of(spec).maps is None:
         yield Problem(("map",), f"a {spec.kind} node has no 'map'", NO_MAP, at_key=True)
         return

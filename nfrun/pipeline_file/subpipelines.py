@@ -7,7 +7,7 @@ files in `NodeSpec.source`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -268,16 +268,6 @@ def _read(found: Findings, path: Keys, body: str, including: Including, read: Re
     return including.known[known]
 
 
-def with_place(error: SpecError, included: tuple[SourceSpan, ...]) -> SpecError:
-    """Return the error with the places that include the file, where its problems do not have them."""
-    return SpecError(
-        [
-            d if d.span.included or not included else replace(d, span=replace(d.span, included=included))
-            for d in error.diagnostics
-        ]
-    )
-
-
 def _check_inputs(found: Findings, path: Keys, spec: NodeSpec, other: Pipeline) -> None:
     for item in spec.inputs:
         if item.name not in other.inputs:
@@ -303,14 +293,6 @@ def _check_values(found: Findings, path: Keys, spec: NodeSpec, other: Pipeline) 
         if param.required and name not in spec.with_:
             what = f"'{ellipsize(spec.body)}' must be given the parameter '{name}'"
             found.report((*path, spec.kind), what, f"with: {{{name}: …}}")
-
-
-def documents_of(included: Iterable[tuple[Pipeline, Document]]) -> dict[str, Document]:
-    """Return the documents of other pipelines, and of those that they include, by their files."""
-    found: dict[str, Document] = {}
-    for _, document in included:
-        found |= {document.file: document, **document.others}
-    return found
 
 
 def with_included(pipeline: Pipeline, document: Document) -> list[tuple[Pipeline, Document]]:

@@ -90,7 +90,7 @@ def test_a_query_in_a_shell_has_the_time_zone_of_the_node(
 
 
 # DuckDB does not know the one that begins with `posix`.
-WRONG = ["Europe/Berln", "New York", "posix/Europe/Berlin", "localtime", "CEST", "+02:00", "GMT+1", "/etc/passwd"]
+WRONG = ["Europe/Berln", "New York", "CEST", "+02:00", "GMT+1", "/etc/passwd"]
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -18,7 +18,7 @@ from yaml._yaml import CParser
 
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan, SpecError
 from nfrun.core.text import ellipsize
-from nfrun.core.values import field, frozen, replace
+from nfrun.core.values import field, frozen
 from nfrun.pipeline_file.yaml.text_file import ASCII, NOT_TEXT, read_text, refuse
 from nfrun.system.runtime import gc_paused
 
@@ -57,12 +57,12 @@ class Source:
     """Holds the text of a file, its values, and where each of them stands.
 
     `top` is a list with the document, empty if there are only comments. `places` has the offsets of the items of a list
-    or, in turn, of the keys and the values of a mapping, by the `id` of that.
+    or, in turn, of the keys and the values of a mapping, by the `id` of that. `included` are the places that include
+    the file, the nearest first.
     """
 
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.text = text
+    def __init__(self, file: str, text: str, included: tuple[SourceSpan, ...] = ()) -> None:
+        self.file, self.text, self.included = file, text, included
         self.top: list[Any] = []
         self.places: dict[int, list[Offset]] = {}
         self._starts: list[int] = []
@@ -107,7 +107,8 @@ class Source:
             self._lines[number] = self.text[first : end.start() if end else None]
         text = self._lines[number]
         column = (offset >> 32) - first + 1
-        return SourceSpan(self.file, number, column, max(1, min(offset & LENGTH, len(text) - column + 1)), text)
+        length = max(1, min(offset & LENGTH, len(text) - column + 1))
+        return SourceSpan(self.file, number, column, length, text, self.included)
 
 
 @frozen
@@ -115,8 +116,7 @@ class Document:
     """A parsed YAML file. `file` is its name in messages; `root` is a dict, list, str, int, float or bool.
 
     `moved` has for values of `root` that the file has elsewhere the path there, by the path in `root`.
-    `others` are the documents of pipelines that nodes name, by their files. `included` are the places that include the
-    file, the nearest first.
+    `others` are the documents of pipelines that nodes name, by their files.
     """
 
     file: str
@@ -124,7 +124,6 @@ class Document:
     _source: Source = field(repr=False, compare=False)
     moved: Mapping[Keys, Keys] = field(default_factory=dict)
     others: Mapping[str, Document] = field(default_factory=dict)
-    included: tuple[SourceSpan, ...] = ()
 
     def place(self, path: Keys, *, at_key: bool = False, start: int = 0, length: int = 0) -> SourceSpan:
         """Return the span of the value at `path`, of its key if `at_key`, or of `length` characters from `start` on.
@@ -138,7 +137,7 @@ class Document:
             written = self._source.text[offset >> 32 : (offset >> 32) + (offset & LENGTH)]
             if (inner := place_in_scalar(written, value, start, length)) is not None:
                 offset = ((offset >> 32) + inner[0]) << 32 | inner[1]
-        return self._placed(self._source.span(key if at_key and not length else offset))
+        return self._source.span(key if at_key and not length else offset)
 
     def span(self, *path: str | int) -> SourceSpan:
         """Return the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`."""
@@ -162,10 +161,7 @@ class Document:
         """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text."""
         start = self._find((section, key))[0] >> 32
         line, first = self._source.line(start)
-        return self._placed(SourceSpan(self.file, line, start - first + 1))
-
-    def _placed(self, span: SourceSpan) -> SourceSpan:
-        return replace(span, included=self.included) if self.included else span
+        return SourceSpan(self.file, line, start - first + 1, included=self._source.included)
 
     def _find(self, path: Keys) -> tuple[Offset, Offset, Any]:
         """Return the offset of the key, that of the value, and the value."""
@@ -197,15 +193,15 @@ def items(value: Any) -> Iterator[tuple[Keys, Any]]:
         yield (key,), item
 
 
-def parse(text: str, file: str) -> Document:
-    """Parse the one YAML document in `text`; `file` is its name in messages.
+def parse(text: str, file: str, included: tuple[SourceSpan, ...] = ()) -> Document:
+    """Parse the one YAML document in `text`; `file` is its name in messages, `included` where it is included.
 
     Raises SpecError with all problems, in file order. The search ends at the first syntax error, at a second document,
     at nesting or aliases over the limit (MAX_DEPTH, MAX_ALIASED), and after MAX_PROBLEMS.
     """
     # Remove the byte order mark: libyaml skips it without counting it, so all columns would be off by one.
     text = text.lstrip("\ufeff")
-    source = Source(file, text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text))
+    source = Source(file, text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text), included)
     builder = _Builder(source)
     with gc_paused(), suppress(_SearchEnded):
         try:
@@ -220,13 +216,12 @@ def parse(text: str, file: str) -> Document:
     return Document(file, source.top[0], source)
 
 
-def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:
-    """Read and parse the YAML file `path`, called `shown` (the path itself if None) in messages.
+def load(path: str | os.PathLike[str], included: tuple[SourceSpan, ...] = ()) -> Document:
+    """Read and parse the YAML file `path`; `included` are the places that include it.
 
     Raises SpecError if the file cannot be read, and with all its problems.
     """
-    name = os.fspath(path) if shown is None else shown
-    return parse(read_text(Path(path), name), name)
+    return parse(read_text(Path(path), os.fspath(path)), os.fspath(path), included)
 
 
 class _SearchEnded(Exception):
