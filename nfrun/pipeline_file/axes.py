@@ -67,15 +67,15 @@ def read_axes(found: Findings) -> tuple[DeclaredAxes, tuple[Mapping[str, Any], .
     """Return the axes of the document in `found` and the entries of `exclude`, and report what is wrong with them."""
     root = found.document.root
     bodies = mapping(root.get("nodes"))
-    declaring: list[Keys] = [("matrix",)] if isinstance(root.get("matrix"), dict) else []
     named = [name for name, body in bodies.items() if isinstance(body, dict) and "matrix" in body]
-    declaring += [("nodes", name, "matrix") for name in named if isinstance(bodies[name]["matrix"], dict)]
-    if not declaring and not named:
+    declaring: dict[Keys, Mapping[str, Any]] = {("matrix",): mapping(root.get("matrix"))}
+    declaring |= {("nodes", name, "matrix"): mapping(bodies[name]["matrix"]) for name in named}
+    if not any(declaring.values()) and not named:
         return NO_AXES, ()
     axes: dict[str, Axis] = {}
     broken: set[str] = set()
-    for path in declaring:
-        for name, source in _at(root, path).items():
+    for path, matrix in declaring.items():
+        for name, source in matrix.items():
             if name == "include":
                 found.report((*path, name), "a matrix has no 'include'", "make one axis of mappings", at_key=True)
             elif name in axes:
@@ -94,14 +94,9 @@ def read_axes(found: Findings) -> tuple[DeclaredAxes, tuple[Mapping[str, Any], .
                 if wrong or len(found.diagnostics) > before:
                     broken.add(name)
     of_nodes, unclear = _node_axes(found, bodies, named, axes, broken)
-    excluded = [entry for path in declaring for entry in _excluded(found, path, axes, broken)]
+    entries = {(*path, "exclude"): matrix.get("exclude") for path, matrix in declaring.items()}
+    excluded = [entry for path, given in entries.items() for entry in _excluded(found, path, given, axes, broken)]
     return DeclaredAxes(axes, of_nodes, frozenset(broken), frozenset(unclear)), tuple(excluded)
-
-
-def _at(root: Any, path: Keys) -> Any:
-    for step in path:
-        root = root[step]
-    return root
 
 
 def _read_axis(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> Axis:
@@ -185,14 +180,13 @@ def _hint(name: str, axes: Mapping[str, Axis]) -> str:
     return did_you_mean(name, axes, there)
 
 
-def _excluded(found: Findings, path: Keys, axes: Mapping[str, Axis], broken: set[str]) -> Iterator[Mapping[str, Any]]:
-    """Yield the entries of `exclude` under the matrix at this path. Rejects axes and values that do not exist."""
+def _excluded(
+    found: Findings, path: Keys, entries: Any, axes: Mapping[str, Axis], broken: set[str]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the entries of `exclude` at this path. Rejects axes and values that do not exist."""
     known = {name: indices(axis) for name, axis in axes.items() if axis.values}
-    entries_of = _at(found.document.root, path).get("exclude")
-    if not isinstance(entries_of, list) or (*path, "exclude") in found.wrong:
-        return
-    for i, entry in enumerate(entries_of):
-        where: Keys = (*path, "exclude", i)
+    for i, entry in enumerate(entries if isinstance(entries, list) and path not in found.wrong else ()):
+        where: Keys = (*path, i)
         if where in found.bad or not isinstance(entry, dict):
             continue
         for name, value in entry.items():

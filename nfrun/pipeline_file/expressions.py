@@ -203,6 +203,8 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
         raise ExpressionError(f"'{ellipsize(code)}': {ellipsize(why, 200)}") from None
     except RecursionError:
         raise ExpressionError(f"'{ellipsize(code)}' is nested too deeply") from None
+    except ValueError as error:
+        raise ExpressionError(f"'{ellipsize(code)}': {ellipsize(str(error), 200)}") from None
     except Exception as error:  # the operators of the values may raise anything
         raise ExpressionError(f"'{ellipsize(code)}': {type(error).__name__}: {ellipsize(str(error), 200)}") from None
 
@@ -268,7 +270,7 @@ def _environment() -> SandboxedEnvironment:
     # An optimized one writes the values of constant expressions, such as long ranges, into the code that it compiles.
     environment = Bounded(undefined=StrictUndefined, autoescape=False, optimized=False)
     environment.globals.clear()
-    known = {**environment.filters, **_new_filters()}
+    known = {**environment.filters, "range": _range, "dates": dates}
     environment.filters = {name: known[name] for name in FILTERS}
     return environment
 
@@ -284,24 +286,10 @@ _DATE = len("2024-01-31")
 _HOURS = {"day": 24, "week": 168, "hour": 1}
 
 
-def _new_filters() -> dict[str, Callable[..., Any]]:
-    """Return the filters that Jinja lacks."""
-    from jinja2.exceptions import FilterArgumentError, SecurityError
-
-    def range_(value: Any) -> list[int]:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise FilterArgumentError(f"'range' takes a whole number, not {value!r:.60}")
-        if value > MAX_SIZE:
-            raise SecurityError("this range is too large")
-        return list(range(value))
-
-    def dates_(value: Any, step: Any = "day") -> list[str]:
-        try:
-            return dates(value, step)
-        except ValueError as error:
-            raise FilterArgumentError(str(error)) from None
-
-    return {"range": range_, "dates": dates_}
+def _range(value: Any) -> list[int]:
+    if isinstance(value, bool) or not isinstance(value, int) or value > MAX_SIZE:
+        raise ValueError(f"'range' takes a whole number of at most {MAX_SIZE:,}, not {value!r:.60}")
+    return list(range(value))
 
 
 def dates(ends: Any, step: Any = "day") -> list[str]:

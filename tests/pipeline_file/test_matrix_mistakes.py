@@ -217,7 +217,7 @@ p.yaml:1:13: the axis 'v' has no values
 matrix: {v: "${{ 'x' | range }}"}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:14: ''x' | range': 'range' takes a whole number, not 'x'
+p.yaml:1:14: ''x' | range': 'range' takes a whole number of at most 1,000,000, not 'x'
     1 | matrix: {v: "${{ 'x' | range }}"}
       |              ^^^^^^^^^^^^^^^^^^
 
@@ -252,7 +252,7 @@ p.yaml:1:14: '['2024-01-02', '2024-01-01'] | dates('year')': 'dates' goes by 'da
 matrix: {v: "${{ 10000000 | range }}"}
 nodes: {a: {matrix: v, run: x}}
 --
-p.yaml:1:14: '10000000 | range': this range is too large
+p.yaml:1:14: '10000000 | range': 'range' takes a whole number of at most 1,000,000, not 10000000
     1 | matrix: {v: "${{ 10000000 | range }}"}
       |              ^^^^^^^^^^^^^^^^^^^^^^^
 
