@@ -457,10 +457,18 @@ def _with_outputs(found: Findings, path: Keys, spec: NodeSpec, half: StaticHalf)
     """Return the node with the outputs of its plug-in, as far as the file names some only those."""
     own = [name for name in spec.outputs if name and not (spec.map and spec.map.collects and name == ERRORS)]
     given = found.document.root[spec.section][spec.id].get("outputs", [])
-    wrong = list(_problems(given, own, half))
-    for inner, what, hint in wrong:
-        found.report((*path, "outputs", *inner), what, hint, at_key=bool(inner) and isinstance(given, dict))
-    if wrong:
+    before, is_mapping = len(found.diagnostics), isinstance(given, dict)
+    for i, name in enumerate(own):
+        at: Keys = (*path, "outputs", name if is_mapping else i)
+        form = mapping(given).get(name)
+        type = form.get("type") if isinstance(form, dict) else form
+        if name not in half.outputs:
+            hint = did_you_mean(name, half.outputs, f"it makes {', '.join(half.outputs) or 'none'}")
+            found.report(at, f"'{half.name}' has no output '{ellipsize(name)}'", hint, at_key=is_mapping)
+        elif isinstance(type, str) and form_of(type) != form_of(half.outputs[name]):
+            what = f"the output '{name}' of '{half.name}' is a {form_of(half.outputs[name])}"
+            found.report(at, what, f"write {name}: {half.outputs[name]}", at_key=is_mapping)
+    if len(found.diagnostics) > before:
         return spec
     rest = spec.outputs[len(own) :] if own else spec.outputs[1:]  # of failed rows
     if not own and (len(half.outputs) > 1 or any(type != TABLE for type in half.outputs.values())):
@@ -468,22 +476,6 @@ def _with_outputs(found: Findings, path: Keys, spec: NodeSpec, half: StaticHalf)
     types = {name: half.outputs[name] for name in own if half.outputs[name] != TABLE}
     outputs = (*own, *rest) if own else spec.outputs
     return replace(spec, outputs=outputs, types=types or spec.types)
-
-
-def _problems(
-    given: Mapping[str, Any] | list[str], own: list[str], half: StaticHalf
-) -> Iterator[tuple[Keys, str, str]]:
-    for i, name in enumerate(own):
-        step: Keys = (name,) if isinstance(given, dict) else (i,)
-        if name not in half.outputs:
-            hint = did_you_mean(name, half.outputs, f"it makes {', '.join(half.outputs) or 'none'}")
-            yield step, f"'{half.name}' has no output '{ellipsize(name)}'", hint
-            continue
-        form = given[name] if isinstance(given, dict) else None
-        type = form.get("type") if isinstance(form, dict) else form
-        if isinstance(type, str) and form_of(type) != form_of(half.outputs[name]):
-            what = f"the output '{name}' of '{half.name}' is a {form_of(half.outputs[name])}"
-            yield step, what, f"write {name}: {half.outputs[name]}"
 
 
 def read_body_files(findings: Findings, nodes: dict[str, NodeSpec], folder: Path) -> None:

@@ -48,7 +48,10 @@ def read_text(path: Path, name: str, folder: Path = Path(), endings: Collection[
     if max(status.st_size, len(data)) > MAX_BYTES:
         size = max(status.st_size, len(data)) / 2**20
         refuse(name, f"this file has {size:,.1f} MB; the limit is {MAX_BYTES >> 20} MB", "is it a data file?")
-    return _decode(data, name)
+    if b"\0" in data:
+        refuse(name, "this is not UTF-8 text", "save it as UTF-8")  # but UTF-16, UTF-32 or binary data
+    # Bytes that are not UTF-8 become lone surrogates, so that `document.parse` can report each at its place.
+    return data.decode("utf-8", "surrogateescape")
 
 
 def refuse(file: str, what: str, hint: str) -> NoReturn:
@@ -65,11 +68,3 @@ def closest_file(path: Path, folder: Path, endings: Collection[str]) -> Path | N
         if guess := closest_match(path.stem, names):
             return path.parent / names[guess]
     return None
-
-
-def _decode(data: bytes, name: str) -> str:
-    """Decode UTF-8. Raises SpecError for what has a NUL: UTF-16, UTF-32 and binary data."""
-    if b"\0" in data:
-        refuse(name, "this is not UTF-8 text", "save it as UTF-8")
-    # Bytes that are not UTF-8 become lone surrogates, so that `document.parse` can report each at its place.
-    return data.decode("utf-8", "surrogateescape")
