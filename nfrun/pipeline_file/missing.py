@@ -75,12 +75,9 @@ def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
     for folder in dict.fromkeys(spec.folder for spec in pipeline.nodes.values() if kind_of(spec).runs.calls_code):
         for name in hidden_files(inner_folder(base, folder)):
             file, module = inner_folder(shown, folder) / name, name.removesuffix(".py")
-            why = (
-                f"nfrun uses a package '{module}'"
-                if module in OURS
-                else f"the standard library has a module '{module}'"
-            )
-            yield Diagnostic(SourceSpan(str(file)), f"this file is never imported, as {why}", "rename it")
+            whose = "nfrun uses" if module in OURS else "the standard library has"
+            what = f"this file is never imported, as {whose} a module '{module}'"
+            yield Diagnostic(SourceSpan(str(file)), what, "rename it")
     for spec, name, writer in unwaited_files(pipeline.nodes, base):
         other = writer.declared
         what = f"'{spec.declared}' names '{ellipsize(name)}', which '{other}' makes, and neither waits for the other"

@@ -30,7 +30,7 @@ Report = Callable[[Keys, str], object]  # takes the steps from the node to a val
 
 def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Return the fields of a node for these settings, which hold no expressions and match the schema."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {key: settings[key] for key in ("executor", "cache") if key in settings}
     if "timeout" in settings:
         fields["timeout"] = _seconds(("timeout",), settings["timeout"], report)
     if "retries" in settings:
@@ -41,10 +41,6 @@ def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
             is_delay = key.endswith("delay")
             retries[key] = _seconds(("retries", key), given[key], report) if is_delay else float(given[key])
         fields["retry"] = Retry(**retries) if given != {"max": 0} else NO_RETRY
-    if "executor" in settings:
-        fields["executor"] = settings["executor"]
-    if "cache" in settings:
-        fields["cache"] = settings["cache"]
     if "resources" in settings:
         amounts = {"cpu": 1.0}
         for name, value in settings["resources"].items():

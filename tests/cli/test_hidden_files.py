@@ -70,7 +70,7 @@ def test_files_with_the_names_of_nfruns_own_packages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "-k"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr.startswith(
-        "nfrun: warning: duckdb.py: this file is never imported, as nfrun uses a package 'duckdb': rename it\n"
+        "nfrun: warning: duckdb.py: this file is never imported, as nfrun uses a module 'duckdb': rename it\n"
     )
     assert "the wrong module" not in done.stderr
 
