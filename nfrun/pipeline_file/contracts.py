@@ -61,12 +61,8 @@ def read_contracts(
     """
     if not any(key in body for key in KEYS) and not isinstance(body.get("outputs"), dict):
         return NOTHING
-    if kind := next((key for key in body if key in KINDS and KINDS[key].runs.is_expanded), None):
-        for key in KEYS:
-            if key in body:
-                what = f"a '{kind}' node has no '{key}'"
-                found.report((*path, key), what, "it stands at the nodes of the other file", at_key=True)
-        return NOTHING
+    if any(key in KINDS and KINDS[key].runs.is_expanded for key in body):
+        return NOTHING  # `read_included` reports them
     contracts: dict[str, Contract] = {}
     own = {key: body[key] for key in KEYS if key in body}
     if own and len(outputs) > 1:

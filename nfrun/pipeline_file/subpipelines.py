@@ -217,17 +217,12 @@ def read_included(
             continue
         others[spec.body] = other
         pipeline = other[0]
-        types = {
-            shown: kind
-            for shown, output in pipeline.outputs.items()
-            if output.node in pipeline.nodes and (kind := pipeline.nodes[output.node].type_of(output.name)) != TABLE
+        shown = {
+            n: (pipeline.nodes[id.node], id.name) for n, id in pipeline.outputs.items() if id.node in pipeline.nodes
         }
+        types = {n: kind for n, (maker, output) in shown.items() if (kind := maker.type_of(output)) != TABLE}
+        found.of_cells |= {OutputId(name, n) for n, (maker, _) in shown.items() if maker.axes}
         nodes[name] = replace(spec, outputs=tuple(pipeline.outputs) if pipeline.names_outputs else (), types=types)
-        found.of_cells.update(
-            OutputId(name, shown)
-            for shown, output in pipeline.outputs.items()
-            if output.node in pipeline.nodes and pipeline.nodes[output.node].axes
-        )
         _check_inputs(found, path, spec, pipeline)
         _check_values(found, path, spec, pipeline)
     return others

@@ -160,7 +160,7 @@ def test_a_file_has_no_schema(tmp_path: Path) -> None:
 def test_the_checks_of_another_pipeline_stand_in_its_file(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("nodes: {a: {sql: select 1}}\noutputs: {a: a}")
     (found,) = problems(tmp_path, "nodes: {o: {pipeline: other.yaml, checks: [{rows: 1}]}}")
-    assert found.endswith("a 'pipeline' node has no 'checks': it stands at the nodes of the other file")
+    assert found.endswith("a pipeline node has no 'checks': it stands in other.yaml")
 
 
 def test_a_check_refers_to_a_node_with_its_axes(tmp_path: Path) -> None:
