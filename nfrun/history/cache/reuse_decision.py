@@ -86,10 +86,6 @@ class ReuseDecider:
         self._observed = observed
         self._force = force
         self._read = {output for spec in self._nodes.values() for item in spec.inputs for output in item.outputs}
-        self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
-        for name, spec in self._nodes.items():
-            for need in spec.upstream:
-                self._dependents[need].append(name)
         self._match: dict[str, RecordedNode] = {}
         self._reader_digests: dict[OutputId, str] = {}
         self._reasons: dict[str, str] = {}  # of those that run
@@ -102,10 +98,8 @@ class ReuseDecider:
     def decide(self) -> dict[str, ReuseDecision]:
         """Decide for every node, in the order of the stages, whether it is reused."""
         for name in self._order:
-            why = self._look_up(name)
-            if why:
+            if why := self._look_up(name):
                 self._reasons[name] = why
-        self._propagate_misses()
         self._require_tables()
         return {name: self._decision(name) for name in self._order}
 
@@ -144,7 +138,7 @@ class ReuseDecider:
                 if changed := changes(definition_of(end.key_inputs), definition):
                     return changed
         runs = next((need for need in spec.upstream if need not in self._match), None)
-        if runs is not None:
+        if runs is not None:  # so its inputs may change
             return self._upstream_reason(name, runs)
         files = self._observed.inputs.snapshot(spec)
         if files is None:
@@ -186,18 +180,6 @@ class ReuseDecider:
         """Return the outputs of reused nodes that a node reads, if those of the others are absent."""
         known = self._reader_digests.__contains__
         return [output for item in spec.inputs for output in item.read(known)]
-
-    # -- effects of a miss on other nodes ----------------------------------------------------------------------------
-
-    def _propagate_misses(self) -> None:
-        """Let the nodes run that depend on one that runs, because their inputs may change."""
-        left = [name for name in self._order if name in self._reasons]
-        while left:
-            name = left.pop()
-            for dependent in self._dependents[name]:
-                if dependent not in self._reasons:
-                    self._reasons[dependent] = self._upstream_reason(dependent, name)
-                    left.append(dependent)
 
     def _upstream_reason(self, name: str, runs: str) -> str:
         what = "which runs" if runs in self._selected else "which is out of date"
