@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.core.contracts import failed_checks
 from nfrun.core.errors import Cause, HandoffError, NotStored
 from nfrun.core.events import (
     CallsEnded,
@@ -36,15 +35,14 @@ from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.engine.attempt_context import RunCoroutine
 from nfrun.history.cache.cache_key import CacheKeys, dependency_digest
-from nfrun.history.cache.check_keys import recorded_results, refusal, with_keys
+from nfrun.history.cache.check_keys import recorded_results, with_keys
 from nfrun.history.cache.kept_rows import RowFolders, with_kept_reads
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import (
     ReuseDecision,
     find_hit,
-    has_outputs,
-    lost_refused,
     made_again_for,
+    why_refused,
 )
 from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
 from nfrun.history.run_history import RunHistory, table_path
@@ -296,19 +294,9 @@ class CachedAttempts:
         if named is None:
             return None
         # `anew` and with `recheck`: nodes that have ended may have changed files.
-        shown, read = self._shown, self._read
+        of_checks, seen, shown = (self._keys.code.of(spec.folder), inputs), self._observed.files, self._shown
         hit, why = find_hit(
-            spec,
-            history,
-            key_inputs,
-            named,
-            self._observed.files,
-            refused=lambda entry: self._refusal(start, entry),
-            has_tables=lambda entry: (
-                has_outputs(entry, spec, read)
-                and all(history.find(entry, output.id) for output in entry.outputs if output.id in shown)
-            ),
-            recheck=True,
+            spec, history, key_inputs, named, seen, *of_checks, read=self._read, shown=shown, recheck=True
         )
         if hit is None:
             self._observed.reasons[spec.id] = why
@@ -324,10 +312,11 @@ class CachedAttempts:
         spec = self._nodes[start.node]
         if not spec.contracts:
             return self._hit(start, hit)
-        if why := self._refusal(start, hit):  # what its checks refer to was not known before the run
+        code, referred = self._keys.code.of(spec.folder), self._referred(start)
+        # What its checks refer to was not known before the run.
+        if self._history is not None and (why := why_refused(hit, spec, self._history, code, referred)):
             self._observed.reasons[spec.id] = why
             return None
-        code, referred = self._keys.code.of(spec.folder), self._referred(start)
         results = recorded_results(spec, hit, code, referred)
         if results is None:
             made: dict[str, OutputRef] = {}
@@ -354,14 +343,6 @@ class CachedAttempts:
         hit = replace(hit, checks=results)
         absent = tuple(output for output in spec.output_ids if output in hit.absent)
         return replace(self._hit(start, hit), checks=results, absent=absent)
-
-    def _refusal(self, start: NodeStarted, found: RecordedNode) -> str:
-        """Return why a result whose checks failed cannot be used now, "" for all others."""
-        if not failed_checks(found.checks) or self._history is None:
-            return ""
-        spec = self._nodes[start.node]
-        code = self._keys.code.of(spec.folder)
-        return refusal(spec, found, code, self._referred(start)) or lost_refused(found, self._history)
 
     def _referred(self, start: NodeStarted) -> dict[OutputId, str]:
         """Return the reader digests of what the checks of a node refer to; waits until they are known."""

@@ -6,9 +6,10 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.function_lookup import PROGRAM
 from nfrun.code.watch.seen_files import RecordedFiles
 from nfrun.core.contracts import failed_checks
@@ -146,16 +147,9 @@ class ReuseDecider:
         inputs = {output: self._reader_digests[output] for output in self._read_by(spec)}
         needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
-        code, digests = self._keys.code.of(spec.folder), self._reader_digests
-        entry, why = find_hit(
-            spec,
-            self._history,
-            key_inputs,
-            files,
-            self._observed.files,
-            refused=lambda entry: refusal(spec, entry, code, digests) or lost_refused(entry, self._history),
-            has_tables=lambda entry: has_outputs(entry, spec, self._read),
-        )
+        of_checks = self._keys.code.of(spec.folder), self._reader_digests
+        seen = self._observed.files
+        entry, why = find_hit(spec, self._history, key_inputs, files, seen, *of_checks, read=self._read)
         return why if entry is None else self._reuse(spec, entry)
 
     def _reuse(self, spec: NodeSpec, entry: RecordedNode) -> str:
@@ -247,18 +241,18 @@ def made_again_for(reader: str) -> str:
     return f"its table is made again, as {reader}"
 
 
-def has_outputs(entry: RecordedNode, spec: NodeSpec, read: Collection[OutputId]) -> bool:
-    """Return whether the node had those of its outputs that are `read`."""
-    given = {output.id for output in entry.outputs}
-    return all(output in given for output in spec.output_ids if output in read)
+def why_refused(
+    entry: RecordedNode, spec: NodeSpec, history: RunHistory, code: Fingerprints, digests: Mapping[OutputId, str]
+) -> str:
+    """Return why a result whose checks failed cannot be used, "" for all others.
 
-
-def lost_refused(entry: RecordedNode, history: RunHistory) -> str:
-    """Return why a result whose checks failed cannot be used: a table of it was removed. "" for all others."""
+    One of them is as it was then, or a table of it was removed. `digests` are those of what the checks refer to.
+    """
     failed = failed_checks(entry.checks)
-    if not failed or all(history.find(entry, output.id) for output in entry.outputs):
-        return ""
-    return f"its check '{failed[0].name}' failed, and its table is not kept"
+    if not failed or (why := refusal(spec, entry, code, digests)):
+        return why if failed else ""
+    is_kept = all(history.find(entry, output.id) for output in entry.outputs)
+    return "" if is_kept else f"its check '{failed[0].name}' failed, and its table is not kept"
 
 
 def find_hit(
@@ -267,21 +261,26 @@ def find_hit(
     key_inputs: KeyInputs,
     named: Mapping[str, str],
     recorded: RecordedFiles,
+    code: Fingerprints,
+    digests: Mapping[OutputId, str],
     *,
-    refused: Callable[[RecordedNode], str],
-    has_tables: Callable[[RecordedNode], bool],
+    read: Collection[OutputId],
+    shown: Collection[OutputId] = (),
     recheck: bool = False,
 ) -> tuple[RecordedNode | None, str]:
     """Return the journal entry of a node that it reuses, or None and why it runs.
 
-    `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. `refused`
-    returns why an entry whose checks failed cannot be used, and `has_tables` whether what is read of it is there.
+    `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. `code` and
+    `digests` are those of `why_refused`. The entry has those outputs that are `read`, and the tables that are `shown`.
     """
     reasons: list[str] = []
     for entry in _usable_entries(spec, history, key_inputs, named, recorded, reasons, recheck=recheck):
-        if why := refused(entry):
+        given = {output.id for output in entry.outputs}
+        if why := why_refused(entry, spec, history, code, digests):
             reasons.append(why)
-        elif has_tables(entry):
+        elif all(output in given for output in spec.output_ids if output in read) and all(
+            history.find(entry, output) for output in given if output in shown
+        ):
             return entry, ""
     last = next((end for end in history.of_node(spec.id) if end.key is not None), None)
     if last is None:
