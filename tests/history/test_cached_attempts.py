@@ -19,9 +19,11 @@ from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_fa
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.history.cache.cache_key import CacheKeys, cache_key
 from nfrun.history.cache.cached_attempts import CachedAttempts, OutdatedResults
+from nfrun.history.cache.kept_rows import RowFolders
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
 from nfrun.history.journal import FinishedOutput, RecordedNode, reader_digest
+from nfrun.history.work_dir import WorkDir
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.checksums import bytes_checksum
@@ -119,7 +121,9 @@ class Trial:
 
     def made(self, decisions: Mapping[str, ReuseDecision]) -> CachedAttempts:
         history: Any = self.history
-        found = CachedAttempts(self.pipeline, self.keys, self.observed_files, history=history, decisions=decisions)
+        of_run = self.keys, self.observed_files
+        rows = RowFolders(WorkDir(self.path), "p.yaml", 1, *of_run, lambda node: False)
+        found = CachedAttempts(self.pipeline, *of_run, rows, history=history, decisions=decisions)
         found.run_attempt, found.store = self.run_attempt, self.store  # type: ignore[assignment]
         return found
 

@@ -61,7 +61,7 @@ _MOST_LACKED = 2
 class CachedAttempts:
     """Serves cache hits, and makes all other attempts with `run_attempt`, whose outputs are in `store`.
 
-    Reused journal entries and file checksums are recorded in `observed`. Without a `history`, pending nodes are misses.
+    Reused journal entries and file checksums are recorded in `observed`.
     Nodes that are `given` have results in earlier runs and are not in this one: nothing makes these again.
     """
 
@@ -73,11 +73,11 @@ class CachedAttempts:
         pipeline: Pipeline,
         keys: CacheKeys,
         observed: ObservedFiles,
+        rows: RowFolders,
         *,
-        history: RunHistory | None,
+        history: RunHistory,
         decisions: Mapping[str, ReuseDecision],
         given: Collection[str] = (),
-        rows: RowFolders | None = None,
     ) -> None:
         self._nodes = pipeline.nodes
         self._shown = frozenset(pipeline.outputs.values())
@@ -146,7 +146,7 @@ class CachedAttempts:
             return Outcome(start.node, start.attempt, failure_without(missing, spec, self._base))
         order = start
         if spec.map is not None:
-            kept = None if self._rows is None else self._rows.kept_rows(spec, start, self.store)
+            kept = self._rows.kept_rows(spec, start, self.store)
             order = MapStarted(start.at, *start.key[:2], start.inputs, start.queue_wait, start.granted, kept)
         return self._ended(start, self._run_attempt(order, cancel_token, run_coroutine))
 
@@ -159,7 +159,7 @@ class CachedAttempts:
             code, referred = self._keys.code.of(spec.folder), self._referred(start)
             outcome = replace(outcome, checks=with_keys(outcome.checks, spec, code, referred))
         if outcome.failure is None or outcome.outputs:
-            if spec.map is not None and self._rows is not None:
+            if spec.map is not None:
                 if outcome.failure is None:
                     self._rows.finished(spec.id)
                 if reads := self._rows.reads(spec.id):
@@ -175,7 +175,7 @@ class CachedAttempts:
             before = self.outdated.again.get(spec.id)
             if before is not None and self._digests(outcome.outputs.values()) != before:
                 self.outdated.replaced(spec.id, start.attempt)
-        elif spec.map is not None and self._rows is not None and self._observed.inputs.recheck(spec) is None:
+        elif spec.map is not None and self._observed.inputs.recheck(spec) is None:
             self._rows.rule_out(spec.id)
         return outcome
 
@@ -230,8 +230,7 @@ class CachedAttempts:
             else:
                 self.outdated.again[maker] = {output.id: reader_digest(output) for output in used.outputs}
                 self._observed.made_again[maker] = used
-                if self._history is not None:
-                    self._history.forget(used)
+                self._history.forget(used)
             self._observed.reasons[maker] = reason
         return _lacks(start, lacking)
 
@@ -248,7 +247,7 @@ class CachedAttempts:
         finished = self._observed.used.get(ref.id.node) if ref.id.node not in self._observed.made_again else None
         if (source := self._source_of(ref.id.node)) is not None:
             ref = replace(ref, path=str(source), stored=None)
-        elif finished is not None and self._history is not None:
+        elif finished is not None:
             if (found := self._history.find(finished, ref.id)) is None:
                 return False
             ref = reused_ref(found, table_path(finished.folder, found), ref.attempt)
@@ -259,7 +258,7 @@ class CachedAttempts:
 
     def _fetched(self, output: OutputId, hit: RecordedNode, attempt: int) -> OutputRef | None:
         """Register an output of an earlier run that is read now. Returns its reference, None if it is nowhere."""
-        if self._history is None or (found := self._history.find(hit, output)) is None:
+        if (found := self._history.find(hit, output)) is None:
             return None
         ref = reused_ref(found, table_path(hit.folder, found), attempt)
         self.store.register_file(ref)
@@ -278,8 +277,6 @@ class CachedAttempts:
         Returns the journal entry, or None on a miss. Raises HandoffError.
         """
         history = self._history
-        if history is None:
-            return None
         if not history.has_definition(start.node, self._keys.definition(start.node)):
             return None  # no key can match, so don't wait for digests
         spec = self._nodes[start.node]
@@ -314,7 +311,7 @@ class CachedAttempts:
             return self._hit(start, hit)
         code, referred = self._keys.code.of(spec.folder), self._referred(start)
         # What its checks refer to was not known before the run.
-        if self._history is not None and (why := why_refused(hit, spec, self._history, code, referred)):
+        if why := why_refused(hit, spec, self._history, code, referred):
             self._observed.reasons[spec.id] = why
             return None
         results = recorded_results(spec, hit, code, referred)
@@ -386,7 +383,7 @@ class CachedAttempts:
         found = []
         for output in finished.outputs:
             shown = output.id in self._shown
-            at = (self._history.find(finished, output.id) if shown and self._history else None) or output
+            at = (self._history.find(finished, output.id) if shown else None) or output
             home = at.home or (finished.folder.name if at.file and finished.folder is not None else "")
             is_same = (home, shown) == (at.home, at.shown)  # as in most runs: to make another one takes long
             found.append(at if is_same else replace(at, home=home, shown=shown))

@@ -111,17 +111,24 @@ class RunCache:
         reading = Reading(pipeline, database, name, warn, keep_bad=True, verify=verify)
         self._keys, self._observed, self._checksums = reading.keys, reading.observed, reading.checksums
         self.code, self.watch = self._keys.code, reading.watch
-        self._history: RunHistory | None = None
+        self._history = reading.history
         self._decisions: Mapping[str, ReuseDecision] = {}
         with ExitStack() as on_error:
             self._inputs, self.plan = SelectedInputs(), plan
             if not fresh or selected is not None:
-                self._history = reading.history
-                self._decide(plan, self._history, force, selected)
-            self._attempts = self._make_attempts(started, lambda node: fresh or node in force)
+                self._decide(plan, force, selected)
+            of_rows = work, name, started.number, self._keys, self._observed, lambda node: fresh or node in force
+            of_run = pipeline, self._keys, self._observed, RowFolders(*of_rows)
+            history, decisions, given = self._history, self._decisions, self._inputs.given
+            self._attempts = CachedAttempts(*of_run, history=history, decisions=decisions, given=given)
             self.known_outcome = self._attempts.known
             self._read_code()
-            journal = self._begin_journal(replace(started, versions=self._keys.versions()), on_error, fsync=fsync)
+            journal = Journal(folder, database, fsync=fsync)
+            on_error.callback(journal.close)
+            journal.started(replace(started, versions=self._keys.versions()))
+            remove_unrecorded(database, lambda: {*work.runs_under_way(), folder.name})
+            if left_out := [pipeline.nodes[node] for node in self.plan.not_selected]:
+                journal.add(*[RecordedNode(spec.id, NOT_SELECTED, of=spec.of, cell=spec.cell) for spec in left_out])
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
                 for parent in (folder, folder.parent, work.path, *work.above):
                     sync(parent)
@@ -134,11 +141,9 @@ class RunCache:
         self._work, self._warn, self._name = work, warn, name
         self._has_ended = self._is_refused = False
 
-    def _decide(
-        self, plan: Plan, history: RunHistory, force: Collection[str], selected: Collection[str] | None
-    ) -> None:
+    def _decide(self, plan: Plan, force: Collection[str], selected: Collection[str] | None) -> None:
         """Decide which nodes are reused, and what selected nodes read of the others."""
-        observed = self._observed
+        observed, history = self._observed, self._history
         if self._fresh and selected is not None:
             force = selected
         decider = ReuseDecider(self._pipeline, plan, self._keys, history, observed, force=force, selected=selected)
@@ -152,31 +157,6 @@ class RunCache:
         self._decisions = found
         again = {name: decision.made_again for name, decision in found.items() if decision.made_again}
         observed.made_again.update(again)
-
-    def _make_attempts(self, started: RunHeader, is_forced: Callable[[str], bool]) -> CachedAttempts:
-        of_run = self._database.work, started.pipeline, started.number
-        return CachedAttempts(
-            self._pipeline,
-            self._keys,
-            self._observed,
-            history=self._history,
-            decisions=self._decisions,
-            given=self._inputs.given,
-            rows=RowFolders(*of_run, self._keys, self._observed, is_forced),
-        )
-
-    def _begin_journal(self, started: RunHeader, on_error: ExitStack, *, fsync: bool) -> Journal:
-        journal = Journal(self._folder, self._database, fsync=fsync)
-        on_error.callback(journal.close)
-        journal.started(started)
-        remove_unrecorded(self._database, lambda: {*self._database.work.runs_under_way(), self._folder.name})
-        if self.plan.not_selected:
-            journal.add(*map(self._not_selected, self.plan.not_selected))
-        return journal
-
-    def _not_selected(self, name: str) -> RecordedNode:
-        spec = self._pipeline.nodes[name]
-        return RecordedNode(name, NOT_SELECTED, of=spec.of, cell=spec.cell)
 
     def _read_code(self) -> None:
         """Read the code before the run, as it may change until a node has ended."""
@@ -211,7 +191,9 @@ class RunCache:
                     tables = [*self._database.tables(busy), *kept_streams(self._work.path, last_runs, busy)]
                     kept, budget = remove_over_budget(self._database, tables, self._budget)
                     if self._store and not busy:  # the other run may use what only its journal will name
-                        self._remove_stored()
+                        from nfrun.tables.places.folder import open_place  # few runs have a place
+
+                        remove_stored_over_budget(open_place(self._store), self._database, self._budget)
                 self.over_budget = (kept, budget) if kept > budget else None
         except FileNotFoundError:
             pass  # the work folder was removed, which the end of the run says
@@ -220,11 +202,6 @@ class RunCache:
             self._warn(f"tables over the budget cannot be removed: {where}")
         except HandoffError as error:
             self._warn(f"tables over the budget cannot be removed: {error}")
-
-    def _remove_stored(self) -> None:
-        from nfrun.tables.places.folder import open_place  # few runs have a place
-
-        remove_stored_over_budget(open_place(self._store), self._database, self._budget)
 
     def forget(self) -> None:
         """Let `close` remove the run, because it is refused before any node runs."""
@@ -276,7 +253,7 @@ class RunCache:
 
     def _was_told(self, name: str, why: str) -> bool:
         """Whether the node's last run before this one had the same reason, as far as the journals show."""
-        before = (end for end in self._history.of_node(name) if end.folder != self._folder) if self._history else ()
+        before = (end for end in self._history.of_node(name) if end.folder != self._folder)
         for last in islice(before, 1):
             is_same_code = self._keys.definition(name).items() <= last.key_inputs.items()
             return why in (last.obstacle, last.reason) or (is_same_code and why == self._keys.obstacle(name))
