@@ -512,7 +512,11 @@ def _found_by(run: str, event: str, node: RecordedNode) -> tuple[str | None, int
 def _files_of(run: str, node: RecordedNode) -> Iterator[tuple[str, str, FinishedOutput]]:
     """Yield the outputs of a node that are in files: where each is, its name there, and the output."""
     for output in node.outputs:
-        home, file = _place_and_name(output.stored) if output.stored else (output.home or run, output.file)
+        home, file = output.home or run, output.file
+        if output.stored:
+            from nfrun.tables.places.base import place_and_name  # most lines have none
+
+            home, file = place_and_name(output.stored)
         if file:
             yield home, file, output
 
@@ -527,19 +531,6 @@ def _read_by(node: RecordedNode) -> Sequence[str]:
     # Without those that a condition left out: the next run goes on without them, too.
     is_left_out = node.status == "skipped" and node.tolerated
     return () if is_left_out or node.status == NOT_SELECTED else node.inputs
-
-
-def _place_and_name(address: str) -> tuple[str, str]:
-    """Return the place and the name there of an address in a line, "" for what is no address."""
-    from nfrun.tables.places.base import (
-        PlaceError,
-        place_and_name,  # most lines have none
-    )
-
-    try:
-        return place_and_name(address)
-    except PlaceError:
-        return "", ""
 
 
 def _is_first(seen: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:

@@ -261,8 +261,7 @@ def places_of(work: WorkDir, journals: Iterable[JournalContents]) -> list[str]:
         if journal.started is not None and journal.started.store:
             found[journal.started.store] = None
         for address in stored_by([journal]):
-            with suppress(PlaceError):  # the journal is damaged
-                found[place_and_name(address)[0]] = None
+            found[place_and_name(address)[0]] = None
     id = work.store_id
     return [address for address in found if id and address.partition("?")[0].endswith(f"/{id}")]
 

@@ -129,7 +129,7 @@ class CachedAttempts:
         try:
             outcome = self.run_attempt(start, cancel_token, run_coroutine)
         except NotStored as error:
-            outcome = _lacks(start, tuple(start.inputs[id] for id in error.outputs))
+            outcome = start.outcome(lacking=tuple(start.inputs[id] for id in error.outputs))
         if outcome.memory:
             self._observed.memory[start.node] = max(outcome.memory, self._observed.memory.get(start.node, 0))
         if outcome.lacking:  # a worker names them as they were sent to it
@@ -232,7 +232,7 @@ class CachedAttempts:
                 self._observed.made_again[maker] = used
                 self._history.forget(used)
             self._observed.reasons[maker] = reason
-        return _lacks(start, lacking)
+        return start.outcome(lacking=lacking)
 
     def _digests(self, refs: Iterable[OutputRef]) -> dict[OutputId, str]:
         """Return the reader digests of outputs that this run has made, without those that nobody knows any more."""
@@ -393,11 +393,6 @@ class CachedAttempts:
         """Return the path of the file or folder that a node hands on where it is, None if it makes what it gives."""
         spec = self._nodes[node]
         return kind_of(spec).outside.source_path(spec, folder_of(spec, self._base))
-
-
-def _lacks(start: NodeStarted, lacking: tuple[OutputRef, ...]) -> Outcome:
-    """Return the outcome of an attempt, or a call, that lacks outputs which it reads."""
-    return start.outcome(lacking=lacking)
 
 
 def reused_ref(output: FinishedOutput, path: Path | None = None, attempt: int = 1) -> OutputRef:

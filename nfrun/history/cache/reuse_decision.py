@@ -16,9 +16,9 @@ from nfrun.core.contracts import failed_checks
 from nfrun.core.errors import SelectionError
 from nfrun.core.file_source import DIGEST_OF_FILES
 from nfrun.core.map_spec import MapCounts
-from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan, selected_plan
-from nfrun.core.values import field, frozen
+from nfrun.core.values import frozen
 from nfrun.history.cache.cache_key import FOR_EFFECT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.history.cache.change_text import changes, files_as_inputs
 from nfrun.history.cache.check_keys import checks_to_make, refusal
@@ -317,11 +317,8 @@ def _usable_entries(
             continue
         files = recorded.now(entry.reads, recheck=recheck)
         has_effect = not entry.outputs or kind_of(spec).runs.for_effect  # such as a script that uploads a file
-        if has_effect and spec.cache is not True:
+        if has_effect and (spec.cache is not True or entry != history.last(spec.id)):
             reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
-            break
-        elif has_effect and entry != history.last(spec.id):
-            reasons.append("it has done something else since then")
             break
         elif entry.map is not None and entry.map.failed:
             rows = "row" if entry.map.failed == 1 else "rows"
@@ -341,24 +338,14 @@ def _usable_entries(
             yield entry
 
 
-@frozen
-class SelectedInputs:
-    """The outputs that nodes which are not selected give to a run.
-
-    `given` are the journal entries of nodes whose results are used, by node. Those in `sources` are not given: they
-    only read files of this machine, and their tables are not kept. They read the files again, which are unchanged.
-    """
-
-    given: Mapping[str, RecordedNode] = field(default_factory=lambda: NOTHING)
-    sources: Mapping[str, RecordedNode] = field(default_factory=lambda: NOTHING)
-
-
 def find_selected_inputs(
     pipeline: Pipeline, selected: Collection[str], decisions: Mapping[str, ReuseDecision], history: RunHistory
-) -> SelectedInputs:
-    """Return what selected nodes, and those that run last, read of nodes that are not selected.
+) -> tuple[dict[str, RecordedNode], dict[str, RecordedNode]]:
+    """Return the entries of the nodes that are not selected and whose results are used by selected ones or last ones.
 
-    Raises SelectionError if a selected node that may run needs a result that is not there.
+    The second are those of nodes that only read files of this machine, and whose tables are not kept: they read the
+    files again, which are unchanged. Raises SelectionError if a selected node that may run needs a result that is not
+    there.
     """
     given: dict[str, RecordedNode] = {}
     sources: dict[str, RecordedNode] = {}
@@ -382,7 +369,7 @@ def find_selected_inputs(
     if wrong:
         more = f" (and {len(wrong) - 1:,} more)" if len(wrong) > 1 else ""
         raise SelectionError(wrong[0] + more)
-    return SelectedInputs({name: end for name, end in given.items() if name not in sources}, sources)
+    return {name: end for name, end in given.items() if name not in sources}, sources
 
 
 def plan_without_results(pipeline: Pipeline, plan: Plan, selected: Collection[str], why: str) -> Plan:

@@ -27,7 +27,7 @@ from nfrun.history.cache.journal_writer import JournalWriter
 from nfrun.history.cache.kept_rows import RowFolders
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.remembered_code import restore_code, save_code
-from nfrun.history.cache.reuse_decision import ReuseDecider, ReuseDecision, SelectedInputs, find_selected_inputs
+from nfrun.history.cache.reuse_decision import ReuseDecider, ReuseDecision, find_selected_inputs
 from nfrun.history.database import CHECKSUMS, CODE, Database, Journal
 from nfrun.history.journal import RecordedNode, RunHeader
 from nfrun.history.kept_tables import (
@@ -114,12 +114,14 @@ class RunCache:
         self._history = reading.history
         self._decisions: Mapping[str, ReuseDecision] = {}
         with ExitStack() as on_error:
-            self._inputs, self.plan = SelectedInputs(), plan
+            self._given: Mapping[str, RecordedNode] = {}
+            self._sources: Mapping[str, RecordedNode] = {}
+            self.plan = plan
             if not fresh or selected is not None:
                 self._decide(plan, force, selected)
             of_rows = work, name, started.number, self._keys, self._observed, lambda node: fresh or node in force
             of_run = pipeline, self._keys, self._observed, RowFolders(*of_rows)
-            history, decisions, given = self._history, self._decisions, self._inputs.given
+            history, decisions, given = self._history, self._decisions, self._given
             self._attempts = CachedAttempts(*of_run, history=history, decisions=decisions, given=given)
             self.known_outcome = self._attempts.known
             self._read_code()
@@ -135,7 +137,7 @@ class RunCache:
             save_code(self.code, database.kept(CODE, name)[1])
             on_error.pop_all()
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
-        self._writer.leave_out(self.plan.not_selected, {**self._inputs.given, **self._inputs.sources})
+        self._writer.leave_out(self.plan.not_selected, {**self._given, **self._sources})
         self._writer.warn = warn
         self._journal = journal
         self._work, self._warn, self._name = work, warn, name
@@ -149,11 +151,11 @@ class RunCache:
         decider = ReuseDecider(self._pipeline, plan, self._keys, history, observed, force=force, selected=selected)
         found = decider.decide()
         if selected is not None:
-            self._inputs = inputs = find_selected_inputs(self._pipeline, selected, found, history)
-            self.plan = selected_plan(plan, selected, inputs.sources)
-            observed.used.update(inputs.given)
+            self._given, self._sources = find_selected_inputs(self._pipeline, selected, found, history)
+            self.plan = selected_plan(plan, selected, self._sources)
+            observed.used.update(self._given)
             found = {name: decision for name, decision in found.items() if name in self.plan.nodes}
-            found.update((name, ReuseDecision("", made_again=entry)) for name, entry in inputs.sources.items())
+            found.update((name, ReuseDecision("", made_again=entry)) for name, entry in self._sources.items())
         self._decisions = found
         again = {name: decision.made_again for name, decision in found.items() if decision.made_again}
         observed.made_again.update(again)
@@ -290,7 +292,7 @@ class RunCache:
         """The outputs of nodes that are not selected, by id, which selected nodes may read."""
         return {
             output.id: reused_ref(output)
-            for end in self._inputs.given.values()
+            for end in self._given.values()
             for output in end.outputs
             if output.id not in end.absent
         }
