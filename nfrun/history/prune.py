@@ -100,11 +100,11 @@ def plan_prune(
     if not everything:
         tables, removed = _over_budget(database, budget)
         needed = _needed(headers, (table for table in tables if table not in removed), database.runs_with_stored())
-        of_maps = _streams_to_remove(work, {table.path for table in removed})
+        rows = _rows_to_remove(work, {table.path for table in removed})
     else:
         of_others = {folder for folder in folders if folder not in headers or headers[folder].pipeline != pipeline}
         needed = dict.fromkeys(of_others if pipeline is not None else ())
-        of_maps = _map_folders_of(work, pipeline)
+        rows = _rows_to_remove(work, None, pipeline)
     needed |= {folder: None for folder in folders if folder.name in under_way}
     runs = tuple(folder for folder in folders if folder not in needed)
     kept = [journal for journal in journals if journal.folder in needed]
@@ -117,18 +117,13 @@ def plan_prune(
         for path in (paths_in(folder) if names is not None else ())
         if path.name not in (names or ())
     ]
-    files += [*of_maps, *_unused_inputs(work, [headers[folder] for folder in needed if folder in headers])]
+    given = {Path(file).name for folder in needed.keys() & headers.keys() for file in headers[folder].inputs.values()}
+    files += [*rows, *(path for path in paths_in(work.path / INPUTS) if path.name not in given)]
     outside = {above for above in {path.parent for path in (*runs, *files)} if not is_inside(above / "any", work.path)}
     runs, inner = (tuple(path for path in paths if path.parent not in outside) for paths in (runs, files))
     links = sorted({work.path / above.relative_to(work.path).parts[0] for above in outside})
     size = _size((*runs, *inner)) + sum(plan.size for plan in stored)
     return PrunePlan(runs, inner, stored, size, tuple(links))
-
-
-def _unused_inputs(work: WorkDir, runs: Iterable[RunHeader]) -> list[Path]:
-    """Return the tables that programs have given to runs, and of which none of these runs is."""
-    used = {Path(file).name for header in runs for file in header.inputs.values()}
-    return [path for path in paths_in(work.path / INPUTS) if path.name not in used]
 
 
 def _over_budget(database: Database, budget: int | None) -> tuple[list[KeptTable], set[KeptTable]]:
@@ -140,28 +135,23 @@ def _over_budget(database: Database, budget: int | None) -> tuple[list[KeptTable
     return tables, set(tables_to_remove(both, budget_of(work.path, size_of(both), budget)))
 
 
-def _streams_to_remove(work: WorkDir, removed: Collection[Path]) -> list[Path]:
-    """Return the streams among the files to remove, and unfinished files; the folder where no stream is left."""
+def _rows_to_remove(work: WorkDir, removed: Collection[Path] | None, pipeline: str | None = None) -> list[Path]:
+    """Return the streams that are `removed`, and unfinished files; the folder where no stream is left.
+
+    None: all folders, or those that no other pipeline has used. What a run under way may use is not among them.
+    """
     found: list[Path] = []
     for folder in map_folders(work.path):
-        if not any(work.is_running(use.pipeline) for use in folder_uses(folder)):
-            paths, streams = paths_in(folder), streams_of(folder)
-            gone = [path for path in paths if path in removed or path.name.endswith(PARTIAL)]
-            found += gone if not paths or any(path not in removed for path in streams) else [folder]
-    return sorted(found)
-
-
-def _map_folders_of(work: WorkDir, pipeline: str | None) -> list[Path]:
-    """Return the folders with results of calls that no other pipeline than this one has used; None: all folders.
-
-    Leaves out those that a run under way may use.
-    """
-    found = []
-    for folder in map_folders(work.path):
         users = {use.pipeline for use in folder_uses(folder)}
-        if (pipeline is None or users == {pipeline}) and not any(map(work.is_running, users)):
-            found.append(folder)
-    return found
+        if any(map(work.is_running, users)):
+            continue
+        if removed is None:
+            found += [folder] if pipeline is None or users == {pipeline} else []
+            continue
+        paths, streams = paths_in(folder), streams_of(folder)
+        gone = [path for path in paths if path in removed or path.name.endswith(PARTIAL)]
+        found += gone if not paths or any(path not in removed for path in streams) else [folder]
+    return sorted(found)
 
 
 def _needed(

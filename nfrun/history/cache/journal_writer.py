@@ -32,7 +32,7 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
-from nfrun.core.pipeline import TABLE, NodeSpec, Pipeline, file_name
+from nfrun.core.pipeline import NOTHING, TABLE, NodeSpec, Pipeline, file_name
 from nfrun.core.values import replace
 from nfrun.history.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.history.cache.observed_files import ObservedFiles, handed_on_to
@@ -60,7 +60,8 @@ class JournalWriter:
     It admits a `NodeFinished` once the node's line is written, and behind it the events of the node's outputs. So a
     node whose end has been reported is not run again, even if the run is killed. All other events pass at once. A node
     that is still held back at the end of the run, as its outputs could not be written, is reported as cancelled.
-    `reason(node)` says why a node runs.
+    `reason(node)` says why a node runs. It writes no lines about nodes that are `left_out`, as they are not selected.
+    Of some of them, and of nodes that read files again for others, earlier `results` are used.
 
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
     events pass, so nodes are reported as finished that are not in the journal. `error` is None until then, and its
@@ -77,6 +78,10 @@ class JournalWriter:
         observed: ObservedFiles,
         redact: Callable[[str], str] = str,
         reason: Callable[[str], str] = lambda node: "",
+        *,
+        left_out: Collection[str] = (),
+        results: Mapping[str, RecordedNode] = NOTHING,
+        warn: Callable[[str], None] = print,
     ) -> None:
         self._journal = journal
         self._nodes = pipeline.nodes
@@ -88,11 +93,12 @@ class JournalWriter:
         self._observed = observed
         self._redact = redact
         self._reason = reason
-        self.warn: Callable[[str], None] = lambda message: None
+        self.warn = warn
         self.on_error: Callable[[Exception], None] = lambda error: None
         self._inputs: dict[str, Mapping[str, OutputRef]] = {}  # of nodes that have no line yet
         self._published: dict[tuple[str, int], OutputRef] = {}  # by id and attempt
-        self._written_keys: dict[str, str | None] = {}  # dependency digests of nodes that are in the journal
+        # Dependency digests of nodes that are in the journal, or not selected.
+        self._written_keys: dict[str, str | None] = {name: dependency_digest(end) for name, end in results.items()}
         # The ended nodes that are not in the journal yet, and the events of their outputs.
         self._ended: dict[str, NodeFinished] = {}
         self._held: dict[str, list[Event]] = {}
@@ -108,17 +114,9 @@ class JournalWriter:
         self._all_ended: AllNodesEnded | None = None  # it waits for the lines of all nodes
         # Whose lines are written with the next batch, or sooner if they are many.
         self._lines: list[RecordedNode] = []
-        self._status: dict[str, str] = {}  # of the nodes that are in the journal, by their last line
+        self._status = dict.fromkeys(left_out, NOT_SELECTED)  # of the nodes in the journal, by their last line
         self.error: Exception | None = None
         self.end: RunFinished | None = None
-
-    def leave_out(self, nodes: Collection[str], results: Mapping[str, RecordedNode]) -> None:
-        """Write no more lines about nodes that are not selected; of some of them, earlier `results` are used.
-
-        Nodes that read files again for others may be among them.
-        """
-        self._status.update(dict.fromkeys(nodes, NOT_SELECTED))
-        self._written_keys.update((name, dependency_digest(end)) for name, end in results.items())
 
     def admit(self, events: list[Event]) -> list[Event]:
         """Write the lines that these events complete. Returns the events that the reporters get now."""

@@ -136,9 +136,9 @@ class RunCache:
                     sync(parent)
             save_code(self.code, database.kept(CODE, name)[1])
             on_error.pop_all()
-        self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
-        self._writer.leave_out(self.plan.not_selected, {**self._given, **self._sources})
-        self._writer.warn = warn
+        left, results = self.plan.not_selected, {**self._given, **self._sources}
+        lines = journal, pipeline, self._keys, self._observed, redact, self._reason
+        self._writer = JournalWriter(*lines, left_out=left, results=results, warn=warn)
         self._journal = journal
         self._work, self._warn, self._name = work, warn, name
         self._has_ended = self._is_refused = False
