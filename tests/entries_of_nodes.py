@@ -26,5 +26,5 @@ class EntriesOfNodes:
     def that_wrote(self, node: str) -> Iterator[RecordedNode]:
         return (entry for entry in self.of_node(node) if entry.wrote)
 
-    def compared(self, last: RecordedNode) -> RecordedNode:
-        return last
+    def compared(self, node: str) -> RecordedNode | None:
+        return next((entry for entry in self.of_node(node) if entry.key is not None), None)

@@ -62,10 +62,10 @@ class RunHistory:
         self._in_place: dict[str, bool] = {}  # whether there is an intact output at an address
         self._found: dict[tuple[str, str | None, str], FinishedOutput] = {}  # by node, key and output
 
-    def compared(self, last: RecordedNode) -> RecordedNode:
-        """Return the last result of a node with a cache key in a run of this profile, or else `last`, that of all."""
-        found = self._database.entries(self._pipeline, last.node, WITH_ANY_KEY_AND_PROFILE, self._profile)
-        return next(found, last)
+    def compared(self, node: str) -> RecordedNode | None:
+        """Return the last result of a node with a cache key in a run of this profile, or else in any run."""
+        of_profile = self._database.entries(self._pipeline, node, WITH_ANY_KEY_AND_PROFILE, self._profile)
+        return next(itertools.chain(of_profile, (end for end in self.of_node(node) if end.key is not None)), None)
 
     def last(self, node: str) -> RecordedNode | None:
         """Return the latest journal entry of the node, with any cache key or none; None if it has never finished."""

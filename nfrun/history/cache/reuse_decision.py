@@ -132,12 +132,9 @@ class ReuseDecider:
         if obstacle := self._keys.obstacle(name):
             return obstacle
         definition = self._keys.definition(name)
-        known = (end for end in self._history.of_node(name) if end.key is not None)  # the key inputs of others are not
-        last = next(known, None)
-        if last and not self._history.has_definition(name, definition):
-            for end in (self._history.compared(last), last):  # a run that ends now may have another one
-                if changed := changes(definition_of(end.key_inputs), definition):
-                    return changed
+        last = None if self._history.has_definition(name, definition) else self._history.compared(name)
+        if last is not None and (changed := changes(definition_of(last.key_inputs), definition)):
+            return changed
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:  # so its inputs may change
             return self._upstream_reason(name, runs)
@@ -282,10 +279,8 @@ def find_hit(
             history.find(entry, output) for output in given if output in shown
         ):
             return entry, ""
-    last = next((end for end in history.of_node(spec.id) if end.key is not None), None)
-    if last is None:
+    if (last := history.compared(spec.id)) is None:
         return None, "its code or inputs changed while it last ran"
-    last = history.compared(last)
     key_inputs = with_files(key_inputs, named, last.wrote)
     if last.key == cache_key(key_inputs):
         return None, next(filter(None, reasons), "its earlier run lacks an output that is read now")
