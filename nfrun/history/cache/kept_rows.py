@@ -25,7 +25,7 @@ from nfrun.core.values import replace
 from nfrun.history.cache.cache_key import CacheKeys, KeyInputs, input_digest, with_files
 from nfrun.history.cache.observed_files import ObservedFiles
 from nfrun.history.cache.reuse_decision import ReuseDecision
-from nfrun.history.journal import FinishedOutput, reader_digest
+from nfrun.history.journal import reader_digest
 from nfrun.history.kept_tables import MAP, FolderUse, mark_used
 from nfrun.history.run_history import table_path
 from nfrun.history.work_dir import WorkDir, run_number
@@ -177,40 +177,28 @@ def with_row_counts(
     for node, decision in decisions.items():
         spec = pipeline.nodes[node]
         if decision.hit is None and may_keep_rows(spec, keys):
-            inputs = _inputs(spec, decisions)
-            counts = inputs and _counts(spec, inputs, keys, observed, work)
-            if counts:
-                found[node] = replace(decision, rows=counts)
-    return found
-
-
-def _inputs(
-    spec: NodeSpec, decisions: Mapping[str, ReuseDecision]
-) -> dict[OutputId, tuple[FinishedOutput, Path | None]] | None:
-    """Return the outputs that a node reads, each with its file; None if one of them may change."""
-    found: dict[OutputId, tuple[FinishedOutput, Path | None]] = {}
-    for output in (output for item in spec.inputs for output in item.outputs):
-        decision = decisions.get(output.node)
-        hit = decision.hit if decision is not None and decision.is_sure else None
-        kept = hit.output(output) if hit is not None else None
-        if hit is None or kept is None:
-            return None
-        found[output] = kept, table_path(hit.folder, kept)
+            found[node] = replace(decision, rows=_counts(spec, decisions, keys, observed, work))
     return found
 
 
 def _counts(
-    spec: NodeSpec,
-    inputs: Mapping[OutputId, tuple[FinishedOutput, Path | None]],
-    keys: CacheKeys,
-    observed: ObservedFiles,
-    work: WorkDir,
+    spec: NodeSpec, decisions: Mapping[str, ReuseDecision], keys: CacheKeys, observed: ObservedFiles, work: WorkDir
 ) -> MapCounts | None:
-    """Return how many rows the input has, and how many of them have results; None if its table is not there."""
+    """Return how many rows the input has, and how many of them have results.
+
+    None if an input may change, or the table is not there.
+    """
     map = spec.map
+    paths: dict[OutputId, Path | None] = {}
+    digests: dict[OutputId, str] = {}
+    for output in (output for item in spec.inputs for output in item.outputs):
+        decision = decisions.get(output.node)
+        hit = decision.hit if decision is not None and decision.is_sure else None
+        if hit is None or (recorded := hit.output(output)) is None:
+            return None
+        paths[output], digests[output] = table_path(hit.folder, recorded), reader_digest(recorded)
     over = next((item for item in spec.inputs if map is not None and item.name == map.over), None)
-    path = inputs[over.output][1] if over is not None and over.is_plain else None
-    digests = {output: reader_digest(kept) for output, (kept, _) in inputs.items()}
+    path = paths[over.output] if over is not None and over.is_plain else None
     name = name_of_folder(spec, keys, observed, digests)
     if map is None or path is None or name is None or not path.is_file():
         return None
