@@ -122,7 +122,12 @@ class OutputContents:
     def of(self, output: FinishedOutput, room: int) -> dict[str, Any]:
         """Return what is shown of the content of an output in about `room` bytes of JSON, or why it is `gone`."""
         try:
-            unchecked = {} if output.stored or self._check(output) else {"unchecked": True}
+            is_checked = bool(output.stored)  # what is fetched was checked
+            if not is_checked and output.checksum and output.size <= min(_LARGEST_CHECKED, self._unchecked):
+                self._unchecked -= output.size
+                intact_output(self._run, output)
+                is_checked = True
+            unchecked = {} if is_checked else {"unchecked": True}
             if output.type != TABLE:
                 return {"kept": True, **unchecked, **_of_path(find_output(self._run, output), room)}
             from nfrun.lookback.page.table_data import table_data  # it imports pyarrow
@@ -139,17 +144,6 @@ class OutputContents:
             return not output.stored and find_output(self._run, output).exists()
         except (NotRecorded, HandoffError, OSError):
             return False
-
-    def _check(self, output: FinishedOutput) -> bool:
-        """Return whether the file of an output is as it was written, False for a large one, which is not read for that.
-
-        Raises HandoffError if it is damaged, NotRecorded if it is gone, and OSError.
-        """
-        if not output.checksum or output.size > min(_LARGEST_CHECKED, self._unchecked):
-            return False
-        self._unchecked -= output.size
-        intact_output(self._run, output)
-        return True
 
 
 def _of_path(path: Path, room: int) -> dict[str, Any]:

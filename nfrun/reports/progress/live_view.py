@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
@@ -21,6 +22,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.text import cell_width, ellipsize, escape_controls
 from nfrun.reports.format_units import format_count, format_finished, format_seconds
+from nfrun.reports.last_line import counts_of_nodes
 from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.progress.live_rows import DIM, FIGURE, Look, grid_of, live_rows
 from nfrun.reports.run_record import RunRecord
@@ -144,19 +146,13 @@ class LiveView(LineReporter):
         started = [cell.started for cell in cells if cell.started is not None and cell.status == "ok"]
         if not started:
             return
-        duration = event.at - min(started)
-        reused = sum(cell.status == "reused" for cell in cells)
-        if counts.succeeded == counts.nodes and self._is_left_out(duration):
+        duration, all_well = event.at - min(started), counts.succeeded == counts.nodes
+        if all_well and self._is_left_out(duration):
             return
-        without = counts.nodes - counts.succeeded - counts.failed
-        parts = [
-            format_count(counts.nodes, "cell"),
-            *(f"{count:,} {what}" for count, what in ((counts.failed, "failed"), (without, "skipped")) if count),
-            *([f"{reused:,} reused"] if reused else []),
-            format_count(sum(cell.rows for cell in cells), "row"),
-        ]
-        state = "failed" if counts.failed else "skipped" if without else "ok"
-        self._node(state, of, format_seconds(duration), ", ".join(parts))
+        others = counts_of_nodes(Counter(cell.status for cell in cells if cell.status != "ok"))
+        rows = format_count(sum(cell.rows for cell in cells), "row")
+        state = "failed" if counts.failed else "ok" if all_well else "skipped"
+        self._node(state, of, format_seconds(duration), ", ".join([format_count(counts.nodes, "cell"), *others, rows]))
 
     def _attempt_failed(self, event: NodeFailed | NodeRetrying) -> None:
         self._failed += 1
