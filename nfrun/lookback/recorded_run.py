@@ -77,10 +77,7 @@ def _no_such_node(run: ListedRun, node: str) -> str:
     if which := which_cell(node, {found.node: found.of for found in nodes}):
         return which
     names = [found.node for found in nodes] + [*dict.fromkeys(found.of for found in nodes if found.of)]
-    close = closest_match(node, names)
-    hint = f"did you mean '{close}'?" if close else _which(names)
-    if _REFERENCE.fullmatch(node):
-        hint = f"did you mean --run {node}?"
+    hint = f"did you mean --run {node}?" if _REFERENCE.fullmatch(node) else hint_of(node, sorted(names))
     what = f"the node '{ellipsize(node)}'"
     if run.status == KILLED:
         return f"{what} had not ended when run {run.number} was killed: it was under way, or had not begun ({hint})"
@@ -100,6 +97,8 @@ def which_cell(name: str, matrices: Mapping[str, str]) -> str:
     return f"'{name}' has {format_count(len(inside), 'node')}: say which, such as '{inside[-1]}'" if inside else ""
 
 
-def _which(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return f"its nodes are {shortened(listed, _MAX_LISTED)}" if listed else "it has no nodes"
+def hint_of(name: str, names: Iterable[str], has: str = "its nodes are") -> str:
+    """Return the name that is probably meant, or else which there are."""
+    known = list(names)
+    close = closest_match(name, known)
+    return f"did you mean '{close}'?" if close else f"{has} {shortened(known, _MAX_LISTED) or 'none'}"

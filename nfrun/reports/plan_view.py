@@ -17,7 +17,7 @@ from nfrun.core.plan import Plan, best_speedup, longest_path
 from nfrun.core.text import escape_controls, shortened
 from nfrun.core.values import replace
 from nfrun.reports.format_units import format_count, format_seconds
-from nfrun.reports.run_record import folded
+from nfrun.reports.run_record import folded, format_path
 
 if TYPE_CHECKING:
     from nfrun.history.cache.reuse_decision import ReuseDecision
@@ -152,8 +152,7 @@ def _text(
         why = ": none has finished in any run that is kept" if none_has_finished(decisions) else ""
         yield f"\nnfrun run reuses {reused:,} of {format_count(len(decisions), 'node')}{why}"
     path, longest = longest_path(plan)
-    shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
-    yield f"\nlongest path: {' -> '.join(shown)} ({format_count(len(path), 'node')})"
+    yield f"\nlongest path: {format_path(path, ' -> ')} ({format_count(len(path), 'node')})"
     known = len(recorded.keys() & plan.nodes.keys())
     ratio = best_speedup(plan.work, longest, plan.slots)
     if known:

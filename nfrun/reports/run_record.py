@@ -337,8 +337,7 @@ class RunRecord:
 
     def path_text(self, separator: str, shown: Callable[[str], str] = str) -> str:
         """Return the nodes of the critical path that ran, each `shown(name)`, without the middle of a long path."""
-        path = [shown(name) for name in self.critical_path()[0] if self.nodes[name].ran]
-        return separator.join([*path[:4], "…", *path[-3:]] if len(path) > 8 else path)
+        return format_path([shown(name) for name in self.critical_path()[0] if self.nodes[name].ran], separator)
 
     def stages(self) -> list[StageRecord]:
         """Return the record of every stage, in order."""
@@ -361,6 +360,11 @@ class RunRecord:
             bytes=sum(node.bytes for node in nodes.values()),
             handoff=sum(node.handoff for node in nodes.values()),
         )
+
+
+def format_path(nodes: Sequence[str], separator: str) -> str:
+    """Return the nodes of a path in their order, without the middle of a long one."""
+    return separator.join([*nodes[:4], "…", *nodes[-3:]] if len(nodes) > 8 else nodes)
 
 
 def folded(names: Iterable[str], cells: Mapping[str, str]) -> list[str]:

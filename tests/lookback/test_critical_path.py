@@ -42,8 +42,8 @@ def test_a_run_without_nodes_that_ran_has_no_path() -> None:
             "The run waited for a → g: 1.10 s of work, 900 ms of waiting for the next attempt.",
         ),
         (
-            RecordedPath(tuple("abcdefgh"), 4.0, 4.0, 0.0),
-            "The run waited for a → b → c → … 2 more nodes … → f → g → h: 4.00 s of work.",
+            RecordedPath(tuple("abcdefghi"), 4.0, 4.0, 0.0),
+            "The run waited for a → b → c → d → … → g → h → i: 4.00 s of work.",
         ),
     ],
 )

@@ -13,8 +13,9 @@ from nfrun.core.text import shortened
 from nfrun.core.values import frozen
 from nfrun.lookback.page.recorded import NOT_ENDED, Recorded, Span
 from nfrun.reports.format_units import format_count, format_seconds
+from nfrun.reports.run_record import format_path
 
-_MAX_ON_PATH, _MAX_LISTED = 6, 4  # names of nodes
+_MAX_LISTED = 4  # names of nodes
 _SHORT = 0.05  # share of the path below which waits are not told
 
 
@@ -36,7 +37,6 @@ class RecordedPath:
         """Return the path in a sentence. Its nodes take `resources` besides slots."""
         if not self.nodes:
             return "No node ran."
-        names = " → ".join(self.nodes) if len(self.nodes) <= _MAX_ON_PATH else _shortened(self.nodes)
         told = [f"{format_seconds(self.work)} of work"]
         if self.queued > _SHORT * self.seconds:
             among = "" if slots is None else f" (the run had {format_count(slots, 'slot')})"
@@ -47,13 +47,7 @@ class RecordedPath:
         rest = self.seconds - self.work - self.queued - self.retrying
         if rest > _SHORT * self.seconds:
             told.append(f"{format_seconds(rest)} of starting them and handing on")
-        return f"The run waited for {names}: {shortened(told, len(told))}."
-
-
-def _shortened(nodes: Sequence[str]) -> str:
-    half = _MAX_ON_PATH // 2
-    left = format_count(len(nodes) - 2 * half, "more node")
-    return " → ".join([*nodes[:half], f"… {left} …", *nodes[-half:]])
+        return f"The run waited for {format_path(self.nodes, ' → ')}: {shortened(told, len(told))}."
 
 
 def recorded_path(spans: Mapping[str, Span], upstream: Callable[[str], Iterable[str]]) -> RecordedPath:

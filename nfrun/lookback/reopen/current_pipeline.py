@@ -9,15 +9,13 @@ from pathlib import Path
 
 from nfrun.core.errors import NotRecorded, SpecError
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import ellipsize
 from nfrun.history.work_dir import WorkDir
-from nfrun.lookback.recorded_run import which_cell
+from nfrun.lookback.recorded_run import hint_of, which_cell
 from nfrun.lookback.run_reference import ListedRun
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.resolve import bind, secrets_of
 from nfrun.system.logs.redaction import Redactor
-
-_MAX_LISTED = 6
 
 
 def pipeline_file(given: Path | None, work: WorkDir, run: ListedRun) -> Path:
@@ -73,7 +71,5 @@ def node_of(pipeline: Pipeline, name: str) -> NodeSpec:
     if found is None:
         if which := which_cell(name, {id: spec.of for id, spec in pipeline.nodes.items()}):
             raise NotRecorded(which)
-        close = closest_match(name, pipeline.nodes)
-        hint = f"did you mean '{close}'?" if close else f"its nodes are {shortened([*pipeline.nodes], _MAX_LISTED)}"
-        raise NotRecorded(f"{pipeline.file} has no node '{ellipsize(name)}': {hint}")
+        raise NotRecorded(f"{pipeline.file} has no node '{ellipsize(name)}': {hint_of(name, pipeline.nodes)}")
     return found

@@ -13,11 +13,11 @@ from typing import Any
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import TABLE, NodeSpec, OutputId, Pipeline, form_of
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.text import ellipsize, shortened
 from nfrun.history.database import read_journal
 from nfrun.history.journal import FinishedOutput, JournalContents, RecordedNode, reader_digest
 from nfrun.lookback.command_again import command_for_tables
-from nfrun.lookback.recorded_run import which_cell
+from nfrun.lookback.recorded_run import hint_of, which_cell
 from nfrun.lookback.reopen.first_rows import intact_output
 from nfrun.lookback.run_reference import ListedRun
 from nfrun.nodes.base import NodeError
@@ -209,13 +209,9 @@ class RunTables:
         if which := which_cell(name, {id: end.of for id, end in self._ends.items()}):
             return which
         ids = [output.id for end in self._ends.values() for output in end.outputs]
-        known = dict.fromkeys([*ids, *self._ends, *shown])
-        close = closest_match(name, known)
-        if close:
-            return f"{self} has no output '{ellipsize(name)}': did you mean '{close}'?"
         state = "" if self.journal.ended else f" that has ended in it (it is {self.run.status})"
-        has = f"it has {shortened(list(known), _MAX_LISTED)}" if known else "no node has ended in it"
-        return f"{self} has no output '{ellipsize(name)}'{state}: {has}"
+        hint = hint_of(name, dict.fromkeys([*ids, *self._ends, *shown]), "it has")
+        return f"{self} has no output '{ellipsize(name)}'{state}: {hint}"
 
 
 def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
