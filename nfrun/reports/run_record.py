@@ -86,11 +86,6 @@ class StageRecord:
     bytes: int = 0
     handoff: float = 0.0
 
-    @property
-    def parallelism(self) -> float:
-        """The number of nodes that ran at once, on average; 0 if none ran."""
-        return self.busy / self.wall if self.wall else 0.0
-
 
 @mutable
 class StageCounts:

@@ -260,7 +260,7 @@ def _figures(stage: StageRecord) -> list[str]:
     return [
         format_seconds(stage.wall),
         format_seconds(stage.busy),
-        f"{stage.parallelism:.1f}",
+        f"{stage.busy / stage.wall:.1f}",
         f"{stage.rows:,}",
         format_size(stage.bytes),
         format_seconds(stage.handoff),

@@ -113,7 +113,6 @@ def test_stages_and_critical_path(record: RunRecord) -> None:
     first, second = record.stages()
     assert (first.names, first.wall, first.rows, first.bytes) == (("a", "b"), 2.5, 8, 64)
     assert first.busy == pytest.approx(2.8)
-    assert first.parallelism == pytest.approx(1.12)
     assert (second.names, second.wall) == (("c",), 2.0)
     path, longest = record.critical_path()
     assert path == ["a", "c"]

@@ -29,9 +29,7 @@ from nfrun.reports.run_record import RunRecord
 
 _LONG_SECONDS = 1.0  # a node that takes as long always has a line
 _MAX_SHORT = 100  # lines of shorter nodes
-_MAX_FAILED = 100  # lines of attempts that failed
 _SHORT_NOTE = "from here on only nodes that take a second or failed have a line; -v shows all"
-_FAILED_NOTE = "from here on failures have no line; 'nfrun show' lists all"
 _ERASE = "\r\x1b[J"  # the row of the cursor and all rows below it
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
@@ -75,7 +73,7 @@ class LiveView(LineReporter):
         self._verbose = verbose
         self._began = clock()
         self._is_shown = False
-        self._short = self._failed = 0  # lines of short nodes, and of attempts that failed
+        self._short = 0  # lines of short nodes
         self._told: set[str] = set()  # matrices that have their line
         also = (NodeStarted,) if verbose else ()
         self.event_types = (
@@ -155,11 +153,6 @@ class LiveView(LineReporter):
         self._node(state, of, format_seconds(duration), ", ".join([format_count(counts.nodes, "cell"), *others, rows]))
 
     def _attempt_failed(self, event: NodeFailed | NodeRetrying) -> None:
-        self._failed += 1
-        if self._failed > _MAX_FAILED and not self._verbose:
-            if self._failed == _MAX_FAILED + 1:
-                self.add(self._look.style(f"  {_FAILED_NOTE}", DIM))
-            return
         error = ellipsize(event.failure.error, 200)
         if isinstance(event, NodeRetrying):
             error = f"attempt {event.attempt} failed, the next in {format_seconds(event.delay)}: {error}"

@@ -381,15 +381,6 @@ def test_of_many_short_nodes_only_the_first_have_a_line() -> None:
     assert sum("✓ n" in line for line in lines_of(*ends, of=fan(1_000), verbose=True)) == 1_000
 
 
-def test_of_many_failures_only_the_first_have_a_line() -> None:
-    ends = [NodeFailed(1.0, f"n{i}", 1, FAILURE) for i in range(1_000)]
-    lines = lines_of(*ends, of=fan(1_000))
-    assert lines[99:] == [
-        "✗ n99            0 us  KeyError: 'pr\\x1b[31mice'",
-        "  from here on failures have no line; 'nfrun show' lists all",
-    ]
-
-
 def test_lines_are_written_with_the_next_frame_above_it() -> None:
     record = record_of_plan(plan(a=""), "etl")
     view, terminal = view_of(record)
