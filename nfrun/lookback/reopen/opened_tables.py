@@ -59,8 +59,9 @@ class RunTables:
     def _ends(self) -> dict[str, RecordedNode]:
         """How the nodes ended. Of those whose results are taken although a check failed, these results."""
         ends = self.journal.ends
-        taken = self.journal.refused if self._with_refused else ()
-        return ends | {result.node: result for result in taken if not ends[result.node].is_finished}
+        refused = self.journal.refused if self._with_refused else ()
+        failed = {name for name, end in ends.items() if not end.is_finished}  # of two attempts, the second may not have
+        return ends | {result.node: result for result in refused if result.node in failed}
 
     def output_id(self, name: str) -> OutputId:
         """Return the id of the output that a user names: by its id, by the id of a node with one output, or as shown.
