@@ -218,7 +218,7 @@ def runs(options: RunsOptions, messages: Messages) -> int:
 def show(options: ShowOptions, messages: Messages) -> int:
     """Print a run with its nodes, or one node of it."""
     from nfrun.history.database import Database
-    from nfrun.lookback.recorded_run import read_cells, read_nodes
+    from nfrun.lookback.recorded_run import cells_of, read_nodes
     from nfrun.lookback.run_view import failure_lines, head_lines, node_lines, run_document
 
     work, run = _found(options)
@@ -228,17 +228,16 @@ def show(options: ShowOptions, messages: Messages) -> int:
         if lines or options.node is None:
             _print(map(json.dumps, lines))
             return EXIT_OK
+    nodes = read_nodes(run)
     if options.node is not None:
-        if cells := read_cells(run, options.node):
+        if cells := cells_of(nodes, options.node):
             return _show_cells(run, options.node, cells, options)
-        return _show_node(run, options.node, options)
+        return _show_node(run, nodes, options.node, options)
     if options.json:
-        print_json(run_document(run, read_nodes(run)))
+        print_json(run_document(run, nodes))
         return EXIT_OK
     shown = look(options.color)
     _print(head_lines(run, shown))
-    sys.stdout.flush()  # a long journal takes a while to read
-    nodes = read_nodes(run)
     _print(node_lines(nodes, shown, all=options.all))
     _print(failure_lines(run, nodes))
     return EXIT_OK
@@ -255,9 +254,9 @@ def _show_cells(run: ListedRun, of: str, cells: Sequence[RecordedNode], options:
     return EXIT_OK
 
 
-def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
+def _show_node(run: ListedRun, nodes: Sequence[RecordedNode], name: str, options: ShowOptions) -> int:
     from nfrun.lookback.log_files import find_logs
-    from nfrun.lookback.recorded_run import read_inputs, read_node
+    from nfrun.lookback.recorded_run import inputs_of, node_of
     from nfrun.lookback.reopen.first_rows import open_tables
     from nfrun.lookback.run_view import (
         check_lines,
@@ -269,8 +268,8 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         output_lines,
     )
 
-    node = read_node(run, name)
-    inputs = dict(read_inputs(run, node))
+    node = node_of(run, nodes, name)
+    inputs = dict(inputs_of(nodes, node))
     files, _ = find_logs(run, name)
     if options.json:
         paths = {str(output.id): _path(run, output) for output in node.outputs}

@@ -69,7 +69,6 @@ create table tables (
 ) without rowid;
 pragma user_version = {VERSION};
 """
-_MOST_TEXTS = 200  # by which lines are chosen: SQLite refuses a condition with many more
 # The number of a line is that of its run, and behind it 24 bits for its place in the run.
 _PLACES = 24
 _OF_RUN = f"lines.id >= ref << {_PLACES} and lines.id < (ref + 1) << {_PLACES}"
@@ -168,20 +167,15 @@ class Database(DatabaseFile):
         lines = _verified(run, first, first_checksum), _verified(run, last, last_checksum)
         return contents_of(self._folder(run), lines)
 
-    def contents(self, run: str, *, only: Collection[str] = ()) -> JournalContents:
-        """Return what a run has recorded, without lines that are damaged, and fields that this nfrun does not have.
+    def contents(self, run: str) -> JournalContents:
+        """Return what a run has recorded, without lines that are damaged, and fields that this nfrun does not have."""
+        return contents_of(self._folder(run), (line for _, line in self.lines(run)))
 
-        `only` leaves out all lines of nodes but those that hold one of these texts, as JSON has them.
-        """
-        return contents_of(self._folder(run), (line for _, line in self.lines(run, only=only)))
-
-    def lines(self, run: str, *, after: int = 0, only: Collection[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+    def lines(self, run: str, *, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the lines of a run as they were written, with their numbers, if these are above `after`."""
-        only = only if len(only) <= _MOST_TEXTS else ()
-        wanted = " or ".join(["node is null", *["instr(line, ?)"] * len(only)]) if only else "true"
         query = f"select lines.id, line, checksum from lines, runs where runs.id = ? and {_OF_RUN}"
-        query += f" and lines.id > ? and ({wanted}) order by lines.id"
-        for id, line, checksum in self._rows(query, (run, after, *only)):
+        query += " and lines.id > ? order by lines.id"
+        for id, line, checksum in self._rows(query, (run, after)):
             yield id, _verified(run, line, checksum)
 
     def remove(self, runs: Collection[str]) -> None:
@@ -476,10 +470,10 @@ class Journal:
             yield home, file, self._pipeline, self._number, *of_result, _is_shown(node, output)
 
 
-def read_journal(folder: Path, *, only: Collection[str] = ()) -> JournalContents:
+def read_journal(folder: Path) -> JournalContents:
     """Return what `Database.contents` does for the run with this folder."""
     with closing(Database(WorkDir(folder.parent.parent))) as database:
-        return database.contents(folder.name, only=only)
+        return database.contents(folder.name)
 
 
 # ------------------------------------------------------------------ rows

@@ -14,7 +14,7 @@ from nfrun.core.text import escape_controls, file_stem
 from nfrun.history.database import Database
 from nfrun.history.journal import RecordedNode
 from nfrun.history.work_dir import LOGS, WorkDir, is_run_id, run_number
-from nfrun.lookback.recorded_run import read_node
+from nfrun.lookback.recorded_run import node_of, read_nodes
 from nfrun.lookback.run_reference import ListedRun
 from nfrun.reports.format_units import format_count
 from nfrun.system.logs.node_logs import logs_in
@@ -33,7 +33,7 @@ def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> tuple[Ma
     """
     if files := _files_of(run.folder, node, attempt):
         return files, ""
-    recorded = read_node(run, node)
+    recorded = node_of(run, read_nodes(run), node)
     where = run_number(recorded.home) or recorded.home or run.number
     if is_run_id(recorded.home) and (files := _files_of(run.folder.with_name(recorded.home), node, attempt)):
         return files, f"'{node}' was reused in run {run.number}: it ran in run {where}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nfrun.core.errors import NotRecorded
@@ -29,10 +28,9 @@ def read_nodes(run: ListedRun) -> list[RecordedNode]:
     return sorted(nodes, key=lambda node: (_RANKS.get(node.status, 9), node.started or 0.0))
 
 
-def read_cells(run: ListedRun, of: str) -> list[RecordedNode]:
-    """Return the cells of a matrix in a run by status, and by their values; none if there is no such matrix."""
-    ends = read_journal(run.folder, only=[f'"of": {json.dumps(of)}']).ends.values()
-    cells = [end for end in ends if end.of == of]
+def cells_of(nodes: Iterable[RecordedNode], of: str) -> list[RecordedNode]:
+    """Return the cells of a matrix by status, and by their values; none if there is no such matrix."""
+    cells = [node for node in nodes if node.of == of]
     return sorted(cells, key=lambda node: (_RANKS.get(node.status, 9), [*map(_sort_key, node.cell.values())]))
 
 
@@ -41,11 +39,11 @@ def _sort_key(value: Any) -> tuple[bool, float, str]:
     return is_text, 0.0 if is_text else float(value), str(value)
 
 
-def read_node(run: ListedRun, node: str) -> RecordedNode:
-    """Return one node of a run. Raises NotRecorded if the journal does not have it."""
-    found = read_journal(run.folder, only=[f'"node": {json.dumps(node)}']).ends.get(node)
+def node_of(run: ListedRun, nodes: Sequence[RecordedNode], name: str) -> RecordedNode:
+    """Return one of the nodes of a run. Raises NotRecorded if there is none of this name."""
+    found = next((node for node in nodes if node.node == name), None)
     if found is None:
-        raise NotRecorded(_no_such_node(run, node))
+        raise NotRecorded(_no_such_node(run, nodes, name))
     return found
 
 
@@ -56,24 +54,22 @@ def why(node: RecordedNode) -> str:
     return node.because or node.reason
 
 
-def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, FinishedOutput | None]]:
+def inputs_of(nodes: Iterable[RecordedNode], node: RecordedNode) -> Iterator[tuple[str, FinishedOutput | None]]:
     """Yield the inputs of a node: the name, and the output of this run that it read, None if it is not in the journal.
 
     The journal has their content by digests. Of outputs with the same content, one that is called as the input.
     """
     digests = {part[len(_INPUT) :]: value for part, value in node.key_inputs.items() if part.startswith(_INPUT)}
-    if not digests:
-        return
-    texts = [json.dumps(digest.partition(" ")[0]) for digest in digests.values()]
-    found = [output for node in read_journal(run.folder, only=texts).finished for output in node.outputs]
+    made: dict[str, list[FinishedOutput]] = {}
+    for output in (output for other in nodes for output in other.outputs):
+        made.setdefault(reader_digest(output), []).append(output)
     for name, digest in digests.items():
-        same = [output for output in found if reader_digest(output) == digest]
+        same = made.get(digest, [])
         named = [output for output in same if name in (output.id, output.id.node, output.id.name)]
         yield name, next(iter(named or same), None)
 
 
-def _no_such_node(run: ListedRun, node: str) -> str:
-    nodes = read_nodes(run)
+def _no_such_node(run: ListedRun, nodes: Sequence[RecordedNode], node: str) -> str:
     if which := which_cell(node, {found.node: found.of for found in nodes}):
         return which
     names = [found.node for found in nodes] + [*dict.fromkeys(found.of for found in nodes if found.of)]
