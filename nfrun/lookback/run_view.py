@@ -12,7 +12,7 @@ from typing import Any
 
 from nfrun.core.pipeline import TABLE, form_of
 from nfrun.core.text import ellipsize, escape_controls
-from nfrun.core.values import asdict, frozen
+from nfrun.core.values import asdict
 from nfrun.history.journal import FinishedOutput, RecordedNode, RunHeader
 from nfrun.history.work_dir import run_number
 from nfrun.lookback.layout import NOT_RECORDED, Look, iso_time, local_time, value_text
@@ -28,12 +28,8 @@ from nfrun.system.checksums import shown_name
 _COUNTED = {"ran": "ok", "reused": "reused", "failed": "failed"}
 
 
-@frozen
-class RunRow:
-    """A run in the list, and its parameters that differ from those of the run before; all of the first in the list."""
-
-    run: ListedRun
-    changed: Mapping[str, Any]
+# A run in the list, and its parameters that differ from those of the run before; all of the first in the list.
+RunRow = tuple[ListedRun, Mapping[str, Any]]
 
 
 def newest_rows(runs: Iterable[ListedRun], limit: int | None) -> list[RunRow]:
@@ -41,7 +37,7 @@ def newest_rows(runs: Iterable[ListedRun], limit: int | None) -> list[RunRow]:
     rows: list[RunRow] = []
     before: dict[str, Mapping[str, Any]] = {}  # by pipeline, the parameters of the run before
     for run in reversed([*islice(runs, limit)]):
-        rows.append(RunRow(run, changed_params(before.get(run.pipeline, {}), run.header.params)))
+        rows.append((run, changed_params(before.get(run.pipeline, {}), run.header.params)))
         before[run.pipeline] = run.header.params
     return rows[::-1]
 
@@ -53,19 +49,19 @@ def changed_params(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 
 def runs_text(rows: list[RunRow], look: Look, *, more: bool = False) -> Iterator[str]:
     """Yield the lines of the list. `more`: there are older runs, which are left out."""
-    several = len({row.run.pipeline for row in rows}) > 1
+    several = len({run.pipeline for run, _ in rows}) > 1
     headings = ["run", "when", "status", *_COUNTED, "time", "pipeline", "parameters"]
     cells = [
         [
-            str(row.run.number),
-            local_time(row.run.at, short=True),
-            row.run.status,
-            *_counts(row.run),
-            duration_text(row.run),
-            row.run.file + (f" ({row.run.pipeline[-6:]})" if row.run.pipeline != row.run.file else ""),
-            params_text(row.changed),
+            str(run.number),
+            local_time(run.at, short=True),
+            run.status,
+            *_counts(run),
+            duration_text(run),
+            run.file + (f" ({run.pipeline[-6:]})" if run.pipeline != run.file else ""),
+            params_text(changed),
         ]
-        for row in rows
+        for run, changed in rows
     ]
     if not several:
         del headings[-2]
@@ -78,7 +74,7 @@ def runs_text(rows: list[RunRow], look: Look, *, more: bool = False) -> Iterator
 
 def runs_json(rows: list[RunRow]) -> dict[str, Any]:
     """Return the list as a JSON document."""
-    return {"runs": [{**run_json(row.run), "changed_params": dict(row.changed)} for row in rows]}
+    return {"runs": [{**run_json(run), "changed_params": dict(changed)} for run, changed in rows]}
 
 
 def run_json(run: ListedRun) -> dict[str, Any]:
