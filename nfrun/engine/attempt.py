@@ -263,8 +263,6 @@ class AttemptRunner(AttemptSettings):
 class _Attempt(AttemptContext):
     """One attempt: runs it, and is the `NodeContext` that the node's kind gets."""
 
-    __slots__ = ("_checks", "_closed", "_made", "_opened", "_read_seconds", "_start")
-
     def __init__(
         self, settings: AttemptSettings, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
     ) -> None:
@@ -416,8 +414,6 @@ class _Attempt(AttemptContext):
 
 class _CallContext(AttemptContext):
     """The `NodeContext` of one call: `attempt` counts the calls for its piece. Its progress is that of the rows."""
-
-    __slots__ = ("_has_begun", "_key")
 
     def __init__(
         self, settings: AttemptSettings, start: CallStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine

@@ -75,8 +75,6 @@ class AttemptInputs:
     more. `is_broken`: an error came from nfrun's own code.
     """
 
-    __slots__ = ("_given", "_node", "_store", "is_broken", "lost", "waits")
-
     def __init__(self, node: NodeSpec, given: Mapping[str, OutputRef], store: OutputStore) -> None:
         self._node = node
         self._given = given
@@ -246,12 +244,6 @@ class AttemptContext:
 
     `logged` is the number of the attempt under which its lines are logged. `failure` is set when the node has failed.
     """
-
-    __slots__ = (
-        "_complete_sent", "_folder", "_progress_at", "attempt", "cancel_token", "failure", "folder", "fsync", "grace",
-        "granted", "has_ended", "in_nfrun", "inputs", "logged", "may_share_memory", "memo", "memory_share", "node",
-        "run", "run_coroutine", "run_scratch", "settings", "stays_in_files", "wrote",
-    )  # fmt: skip
 
     def __init__(
         self, settings: AttemptSettings, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine

@@ -38,9 +38,7 @@ class Says:
     examine: Callable[[NodeSpec, Collection[str]], Iterable[Problem]] | None = None
     # Yields what the node needs and this machine does not have, such as a file: an error before a run. The last
     # argument tells whether a file may appear before this node starts, as each may before a run.
-    missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[Problem]] = (
-        lambda node, lookup, may_appear: ()
-    )
+    missing: Callable[[NodeSpec, Path, Callable[[str], bool]], Iterable[Problem]] = lambda node, folder, may_appear: ()
     # Returns the Arrow schema of the output, None if it is not known, and what is wrong with the columns that the node
     # names. The type null stands for one that is not known. The second argument has the schemas of all inputs that are
     # tables, and the third the files that `footers` has returned. None for a kind of which that cannot be known.

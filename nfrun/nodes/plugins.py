@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from nfrun.nodes.schemas import check_value, document_schema, fast_validator
 
 GROUP = "nfrun.kinds"
 API = 1  # the version of the static half and of `Job` that this nfrun has
-_OF_SCHEMAS = "https://json-schema.org/draft/2020-12/schema"  # the schema that all schemas follow
 # The packages that are known to have kinds, for those who have not installed them.
 PACKAGES = {
     "ai.chat": "nfrun-ai: pip install ./plugins/nfrun-ai in a checkout of nfrun",
@@ -150,13 +149,7 @@ def read_static_half(data: bytes, *, name: str, module: str, origin: str, packag
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
-    """Raise PluginError if the schema of `with` is none, or names another file: nothing is downloaded.
-
-    It may name JSON Schema itself, which validators have: a value that is a JSON Schema is checked as one.
-    """
-    for ref in _references(values):
-        if not ref.startswith("#") and ref != _OF_SCHEMAS:
-            raise PluginError(f"with: the reference '{ref}' leads out of the file", "copy what it names into '$defs'")
+    """Raise PluginError if the schema of `with` is none, or names another file."""
     try:
         fast_validator(json.dumps(values))
     except Exception as error:  # ValueError, or its ReferencingError
@@ -173,10 +166,3 @@ def _check_rows(found: Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> 
         raise PluginError("outputs: a kind that is called for each row has one, a table")
     if rows and "thread" not in found.get("executor", ("thread",)):
         raise PluginError("executor: a kind that is called for each row runs on an event loop, so on a thread")
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
-        yield from (str(schema[key]) for key in ("$ref", "$dynamicRef") if isinstance(schema.get(key), str))
-    for value in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        yield from _references(value)

@@ -95,7 +95,7 @@ def _is_by_file(node: NodeSpec) -> bool:
     return _has_local_source(node) and (not ending or has_magic(ending))
 
 
-def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
+def _missing(node: NodeSpec, folder: Path, may_appear: Callable[[str], bool]) -> Iterator[Problem]:
     if has_expression(node.body) or node.continue_on_error:
         return
     source = local_source(node.body)
@@ -103,22 +103,22 @@ def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str],
         if what_and_hint := _unreadable(node.body):
             yield Problem(("read",), *what_and_hint)
         return
-    if named_descriptor(lookup.folder / source) == 0:
+    if named_descriptor(folder / source) == 0:
         what = f"'{ellipsize(source)}' is the stdin of nfrun, which no node gets"
         yield Problem(("read",), what, "save what it gives to a file, and read that")
         return
     try:
         if node.types:
-            wrong = wrong_file(node, lookup.folder)
-            if wrong is not None and ((lookup.folder / source).exists() or has_magic(source) or not may_appear(source)):
+            wrong = wrong_file(node, folder)
+            if wrong is not None and ((folder / source).exists() or has_magic(source) or not may_appear(source)):
                 yield Problem(("read",), *wrong)
             return
-        resolve_files(node.body, lookup.folder)
+        resolve_files(node.body, folder)
     except formats.FormatError:
-        if not source.endswith("/") and (lookup.folder / source).is_dir():
+        if not source.endswith("/") and (folder / source).is_dir():
             yield Problem(("read",), f"'{ellipsize(source)}' is a folder", folder_hint(source))
         elif not may_appear(source):
-            what, hint = describe_missing(source, lookup.folder)
+            what, hint = describe_missing(source, folder)
             yield Problem(("read",), ellipsize(what, 200), hint)
     except (OSError, ValueError):
         return  # the run tells what is wrong

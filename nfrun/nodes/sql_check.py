@@ -128,7 +128,7 @@ def _check_tables(node: NodeSpec, queries: Sequence[str], others: Collection[str
                 used[name.lower()] = name, None if at is None else begin + at
         begin += len(text)
     for name, place in used.values():
-        if name.lower() in known or not _NAME.fullmatch(name) or _is_built_in(name):
+        if name.lower() in known or not _NAME.fullmatch(name) or name.lower() in _built_in():
             continue
         node_of_name = next((other for other in others if other.lower() == name.lower() and other != node.id), None)
         if node_of_name:
@@ -171,18 +171,11 @@ def _names(tree: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
                 yield "cte", str(name), part
 
 
-def _is_built_in(name: str) -> bool:
-    """Return whether DuckDB itself has a table or a view of this name, such as `sqlite_master`."""
-    import duckdb
-
-    try:
-        with _planning_instance().cursor() as without_inputs:
-            without_inputs.execute(f'select 1 from "{name}" limit 0').fetchall()
-    except duckdb.CatalogException:
-        return False
-    except duckdb.Error:
-        return True
-    return True
+@cache
+def _built_in() -> frozenset[str]:
+    """Return the names of the views that DuckDB itself has, such as `sqlite_master`, in lower case."""
+    with _planning_instance().cursor() as cursor:
+        return frozenset(name.lower() for (name,) in cursor.execute("select view_name from duckdb_views()").fetchall())
 
 
 def _index(text: str, said: Mapping[str, Any]) -> int | None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.distributions import Distributions
-from nfrun.code.function_lookup import FunctionLookup
 from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -24,7 +23,6 @@ from nfrun.system.file_search import inner_folder
 def missing(
     pipeline: Pipeline,
     document: Document,
-    functions: FunctionLookup,
     environ: Mapping[str, str],
     absent: list[str] | None = None,
 ) -> Iterator[Diagnostic]:
@@ -57,8 +55,7 @@ def missing(
                 absent.append(spec.id)
             return is_written or absent is not None
 
-        lookup = functions.beside(folder_of(spec, folder))
-        for found in kind_of(spec).says.missing(spec, lookup, may_appear) if spec.body else ():
+        for found in kind_of(spec).says.missing(spec, folder_of(spec, folder), may_appear) if spec.body else ():
             yield document.told(found, (spec.section, spec.local_name))
         for name in spec.plugin.env if spec.plugin is not None else ():
             if name not in spec.env and name not in pipeline.env and not environ.get(name):

@@ -112,7 +112,7 @@ def resolve(
         files_may_lack=absent is not None,
     )
     pipeline = with_memory(pipeline, far=far)
-    _refuse(pipeline, document, missing(pipeline, document, functions, environ, absent), known if columns else None)
+    _refuse(pipeline, document, missing(pipeline, document, environ, absent), known if columns else None)
     return Resolved(pipeline, redactor, uses_run=bool(uses_run), absent=tuple(absent or ()))
 
 

@@ -44,7 +44,7 @@ def validate_file(
         raise SpecError(amounts)
     for one, its in files:
         found += matrix_problems(one, its)
-        found += [*missing(one, its, functions.beside(Path(one.folder)), environ), *warnings_of(one)]
+        found += [*missing(one, its, environ), *warnings_of(one)]
     for warning in dict.fromkeys(found):
         on_warning(warning)
     return pipeline
