@@ -121,7 +121,7 @@ def class_signature(found: ast.ClassDef, file: str) -> ClassSignature:
     is_whole = not found.keywords and all(isinstance(base, ast.Name) and base.id == "object" for base in found.bases)
     if init is None and is_whole and "__new__" not in methods and not found.decorator_list:
         init = Signature(where, (), ())
-    return ClassSignature(where, init, call, is_whole)
+    return ClassSignature(where, init, call)
 
 
 def _is_static(method: Function) -> bool:

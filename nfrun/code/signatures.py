@@ -35,13 +35,12 @@ class Signature:
 class ClassSignature:
     """The parameters of a class when it is made (`init`) and when its instances are called (`call`), without `self`.
 
-    Each is None if the source does not show it. `is_whole`: there are no base classes that could have more.
+    Each is None if the source does not show it.
     """
 
     where: str
     init: Signature | None
     call: Signature | None
-    is_whole: bool = True
 
 
 @mutable
@@ -79,8 +78,8 @@ def module_from_json(saved: list[Any]) -> ModuleNames:
     found = ModuleNames(*saved)
     found.functions = {name: _signature(parts) for name, parts in saved[1].items()}
     found.classes = {
-        name: ClassSignature(where, _signature(init), _signature(call), is_whole)
-        for name, (where, init, call, is_whole) in saved[3].items()
+        name: ClassSignature(where, _signature(init), _signature(call))
+        for name, (where, init, call) in saved[3].items()
     }
     found.decorated, found.imported = set(found.decorated), set(found.imported)
     return found

@@ -389,11 +389,11 @@ class _Attempt(AttemptContext):
         """Raise NodeError if an output is missing that a node reads or the file names."""
         for output in self.settings.consumed.get(self.node.id, ()) if not self._made else ():
             if output not in outputs:
-                what = kind_of(self.node).runs.missing_output(output.name)
                 pipeline = self.settings.pipeline
                 named = pipeline.names_outputs and output in pipeline.outputs.values()
-                why = "'outputs' of the file names it" if named else f"other nodes read '{output}'"
-                raise NodeError(f"it {what}, but {why}")
+                why = "'outputs' of the file names it" if named else "other nodes read it"
+                hint = "a function returns its outputs, a script writes them to $NFRUN_OUTPUT"
+                raise NodeError(f"it has not made '{output}', but {why}", hint)
 
     def _publish(self, results: dict[str, Any], outputs: dict[str, OutputRef]) -> None:
         """Hand the results to the store, and add what refers to them to `outputs`."""

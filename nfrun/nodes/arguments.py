@@ -40,9 +40,6 @@ def check_arguments(
     What is missing is told once all that is given is known: most often a name is misspelled.
     """
     place = f"{function}({ellipsize(', '.join(signature.names), 80)}) is at {signature.where}"
-    if signature.positional_only:
-        what = f"{function}() takes {listed(signature.positional_only)} by position only; nfrun gives them by name"
-        yield Problem(("python",), what, place)
     for item in inputs:
         if item.optional and item.name in given and item.name in signature.required:
             what, hint = f"{function}() cannot do without '{item.name}'", f"give it a default: {item.name}=None"
@@ -71,14 +68,8 @@ def check_class(
 
     Parameters of a call in `columns` get columns of the mapped input `over`, which is not given as a whole then.
     """
-    if found.call is None and found.is_whole:
-        what, hint = f"the class '{node.body}' has no method __call__", f"give it one; the class is at {found.where}"
-        yield Problem(("python",), what, hint)
     if found.init is None:
         return
-    if "context" in found.init.required:
-        what = f"{name}.__init__() needs 'context', which only a call gets"
-        yield Problem(("python",), what, "take it in __call__")
     own, of_call = split_given(given_by(node), found.init)
     if columns:
         del of_call[over]
@@ -137,10 +128,10 @@ def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[Problem]:
         yield from check_class(node, _name(node), found.class_, call.columns if call else (), node.map.over)
     elif call is not None:
         yield from check_arguments(node.inputs, call.name, call.signature, call.given, call.columns)
-    if call is not None and not call.signature.positional_only:
+    if call is not None:
         yield from _check_columns(node, call)
         yield from _check_settings(node, call)
-    elif call is None and not found.message and not (found.class_ and found.class_.is_whole):
+    elif not found.message:
         what = f"the source does not show what '{node.body}' takes"
         yield Problem(("python",), what, "define it with def or class: def f(text: str): …")
 

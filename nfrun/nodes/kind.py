@@ -94,8 +94,6 @@ class Runs:
     # Returns what `nfrun shell` offers for a node beside its inputs and values, by name. The function that it gets runs
     # the node with another text in place of its body.
     shell_names: Callable[[NodeContext, Callable[[str], Any]], Mapping[str, Any]] = lambda context, query: {}
-    # Returns the words of the error about a node that has not made the output of this name.
-    missing_output: Callable[[str], str] = lambda name: "returned None"
 
     @property
     def is_expanded(self) -> bool:

@@ -348,9 +348,7 @@ RUN = Kind(
         synonyms=("command", "cmd", "shell", "script", "scripts", "bash", "bash_command", "sh", "commands"),
         expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
     ),
-    runs=Runs(
-        run, is_process=True, has_side_effects=True, missing_output=lambda name: f"wrote nothing to ${_variable(name)}"
-    ),
+    runs=Runs(run, is_process=True, has_side_effects=True),
     outside=Outside(inputs=_external_inputs, named=_named_files),
     code=Code(key=_key_inputs, facts=_code_facts),
     maps=Maps(lambda node, lookup: MapForm(), call_piece, join=join_pieces),

@@ -102,4 +102,4 @@ def test_a_missing_output_is_named(folder: Path) -> None:
     code, _, err = nfrun("run", "p.yaml", "--quiet")
     assert code == 1
     assert "p.yaml:2:3: node 'split@0.5' failed: " in err
-    assert "it returned None, but other nodes read 'split@0.5.late'" in err
+    assert "it has not made 'split@0.5.late', but other nodes read it" in err

@@ -263,7 +263,7 @@ def test_links_that_lead_out_fail_the_node(here: Here, tmp_path: Path) -> None:
         "the folder 'a.site' cannot be handed on: 'output_site/p' is a link that leads out of the folder, to /etc",
         "the script made $NFRUN_OUTPUT_f a link, and a file is kept as it is",
         "$NFRUN_OUTPUT_f is a folder, and its output is a file",
-        "it wrote nothing to $NFRUN_OUTPUT_f, but other nodes read 'd.f'",
+        "it has not made 'd.f', but other nodes read it",
     ):
         assert text in done.stderr
 

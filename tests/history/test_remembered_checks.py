@@ -91,11 +91,6 @@ def test_what_is_known_to_be_in_order_is_not_checked_again(
         ("other: 2}", "other: 2}, retrys: 1", "'retrys' is not a key of a node"),
         ('"steps:LIMIT"', '"steps:LIMITS"', "steps.py has no function 'LIMITS'"),
         ("name: x, ", "", "plain() needs 'name', which no input and no 'with' value gives"),
-        (
-            '"steps:LIMIT"',
-            '"steps:positional"',
-            "positional() takes 'table' by position only; nfrun gives them by name",
-        ),
     ],
 )
 def test_an_edit_of_the_file_is_checked(file: Path, tmp_path: Path, old: str, new: str, message: str) -> None:

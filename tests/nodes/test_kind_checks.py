@@ -120,14 +120,6 @@ p.yaml:5:63: join() has no argument 'stric', which is given as a value
     5 |   b: {python: steps:join, inputs: {left: a, right: a}, with: {stric: 1}}
       |                                                               ^^^^^ did you mean 'strict'?
 
-p.yaml:5:15: pos() takes 'a' by position only; nfrun gives them by name
-    5 |   b: {python: steps:pos, with: {a: 1, b: 2}}
-      |               ^^^^^^^^^ pos(b) is at steps.py:4
-
-p.yaml:5:15: pos() takes 'a' by position only; nfrun gives them by name
-    5 |   b: {python: steps:pos, with: {b: 2}}
-      |               ^^^^^^^^^ pos(b) is at steps.py:4
-
 p.yaml:5:15: rest() needs 'a', which no input and no 'with' value gives
     5 |   b: {python: steps:rest, with: {b: 2}}
       |               ^^^^^^^^^^ rest(a) is at steps.py:5

@@ -245,11 +245,11 @@ def test_none_is_no_output(trial: Trial) -> None:
 
 def test_none_is_an_error_if_the_output_has_a_reader(trial: Trial) -> None:
     failure = failed(trial.python("def f(): pass", read=True))
-    assert (failure.type, failure.message) == ("", "it returned None, but other nodes read 'node'")
+    assert (failure.type, failure.message) == ("", "it has not made 'node', but other nodes read it")
     failure = failed(
         trial.python("def f(): return {'a': None, 'b': [{'x': 1}]}", outputs=("a", "b"), read=True, attempt=2)
     )
-    assert failure.message == "it returned None, but other nodes read 'node.a'"
+    assert failure.message == "it has not made 'node.a', but other nodes read it"
 
 
 def test_several_outputs(trial: Trial) -> None:
@@ -412,7 +412,7 @@ def test_a_script_with_several_outputs(trial: Trial) -> None:
     outcome = trial.run("run", body, outputs=("a", "b"), format="csv")
     assert {k: t.to_pylist() for k, t in trial.tables(outcome).items()} == {"node.a": [{"n": 1}]}
     failure = failed(trial.run("run", body, outputs=("a", "b"), format="csv", read=True, attempt=2))
-    assert failure.message == "it wrote nothing to $NFRUN_OUTPUT_b, but other nodes read 'node.b'"
+    assert failure.message == "it has not made 'node.b', but other nodes read it"
 
 
 def test_a_script_with_one_named_output(trial: Trial) -> None:
@@ -424,7 +424,7 @@ def test_a_script_with_one_named_output(trial: Trial) -> None:
 def test_a_script_that_writes_nothing(trial: Trial) -> None:
     assert trial.run("run", "true").outputs == {}
     failure = failed(trial.run("run", "true", read=True))
-    assert failure.message == "it wrote nothing to $NFRUN_OUTPUT, but other nodes read 'node'"
+    assert failure.message == "it has not made 'node', but other nodes read it"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ TAIL_LINES = Kind(
         synonyms=("ending_lines",),
         is_template=True,
     ),
-    runs=Runs(run, executors=("thread",), missing_output=lambda name: "found no lines"),
+    runs=Runs(run, executors=("thread",)),
     outside=Outside(inputs=lambda node, folder: {node.body: folder / node.body}),
 )
 
@@ -264,7 +264,7 @@ def test_bench_asks_before_it_runs_one_with_side_effects(here: Here, pipeline: P
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"), [("bad\n", "a line is bad"), ("", "it found no lines, but other nodes read 'last'")]
+    ("lines", "message"), [("bad\n", "a line is bad"), ("", "it has not made 'last', but other nodes read it")]
 )
 def test_its_failures_are_shown(here: Here, pipeline: Path, lines: str, message: str) -> None:
     (pipeline.parent / "events.txt").write_text(lines)

@@ -160,7 +160,7 @@ ROWS = {"rows": "table"}
             "def run(job): return {'row': 1}",
             "run() of 'toy.one' returned a mapping of 'row': there is no output 'row'",
         ),
-        ("def run(job): return {}", "it returned None, but 'outputs' of the file names it"),
+        ("def run(job): return {}", "it has not made 'x', but 'outputs' of the file names it"),
         ("def walk(job): pass", "the module 'toy_kinds.one' of 'toy.one' has no function run(job)"),
         ("def run(job): return {'rows': 'text'}", "the function returned a str, which is not a table"),
         ("def run(job): return {'raw': 1}", "the output 'raw' is a file, and the function returned an int"),

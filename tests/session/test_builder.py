@@ -389,10 +389,3 @@ def test_the_folder_is_that_of_the_program(tmp_path: Path) -> None:
 
 def _line() -> int:
     return sys._getframe(1).f_lineno
-
-
-def test_a_method_of_a_class_of_python_which_has_no_module_is_refused_with_its_arguments(tmp_path: Path) -> None:
-    b = nfrun.Pipeline("x", folder=tmp_path)
-    b.python("a", str.upper)
-    with pytest.raises(nfrun.SpecError, match=r"upper\(\) takes 'self' by position only"):
-        b.plan()

@@ -369,7 +369,7 @@ def test_several_outputs_and_none(trial: Trial) -> None:
 def test_a_missing_output_that_is_read_is_a_failure(trial: Trial) -> None:
     failure = trial.run_once("nothing", read=True).failure
     assert failure is not None
-    assert failure.message == "it returned None, but other nodes read 'node'"
+    assert failure.message == "it has not made 'node', but other nodes read it"
 
 
 def test_an_error_has_the_users_frames(trial: Trial) -> None:
