@@ -42,8 +42,7 @@ def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
         if takes_value and not equals:
             value = next(left, "")
         is_missing = takes_value and (not value or (value.startswith("-") and not equals))
-        is_second = name in given and kind != list[str]
-        if name == "" or is_missing or is_second or (equals and not takes_value):
+        if name == "" or is_missing or (equals and not takes_value):
             return None
         given[name] = [*given.get(name, ()), value] if kind == list[str] else value if takes_value else True
     for option in options:

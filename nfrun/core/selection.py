@@ -66,13 +66,12 @@ class NodeGraph:
     """The nodes of a pipeline, for selectors.
 
     `upstream` has, of each node, those for which it waits; only names of nodes count. `values` has for each of METHODS
-    a function that returns the texts of nodes that it is compared with, by node. `last` are nodes that cannot be
-    selected. Names of files below `folder` are relative to it.
+    a function that returns the texts of nodes that it is compared with, by node. Names of files below `folder` are
+    relative to it.
     """
 
     upstream: Mapping[str, Sequence[str]]
     values: Mapping[str, Callable[[], Mapping[str, Collection[str]]]] = field(default_factory=lambda: NOTHING)
-    last: Collection[str] = ()
     folder: str = ""
 
     def find(self, selectors: Iterable[str]) -> set[str]:
@@ -113,8 +112,6 @@ class NodeGraph:
         is_match = _of_id(pattern)
         found = {name for name in self.upstream if is_match(name)}
         if not found:
-            if any(map(is_match, self.last)):
-                raise ValueError(f"'{ellipsize(pattern)}' cannot be selected; it runs at the end of every run")
             shown = list(dict.fromkeys(name.split("@")[0] for name in self.upstream))
             hint = did_you_mean(pattern, shown, _there_is(shown))
             raise ValueError(f"no node matches '{ellipsize(pattern)}'; {hint}")
@@ -126,10 +123,8 @@ class NodeGraph:
         found = {name for name in self.upstream if any(map(is_match, values.get(name, ())))}
         if not found:
             known = dict.fromkeys(value for name in self.upstream for value in values.get(name, ()))
-            words = {"file": "reads or writes the file", "status": "of the last run has the status"}
-            what = words.get(method, f"has the {method}")
             hint = did_you_mean(pattern, known, _there_is(list(known)))
-            raise ValueError(f"no node {what} '{ellipsize(pattern)}'; {hint}")
+            raise ValueError(f"no node has the {method} '{ellipsize(pattern)}'; {hint}")
         return found
 
 

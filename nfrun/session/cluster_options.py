@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nfrun.core.errors import UsageError
 from nfrun.history.work_dir import WorkDir
-from nfrun.session.options import ValidateOptions, Where, parse_address, parse_store
+from nfrun.session.options import ValidateOptions, Where, given_or_set, parse_address, parse_store
 
 STORE = "store"  # the folder for outputs in the work folder, if nothing else is said
 
@@ -45,11 +45,8 @@ def store_of_run(where: Where, work: WorkDir) -> str:
 
 
 def cluster_address(given: str | None, environ: Mapping[str, str]) -> str:
-    """Return the address of the scheduler: `given`, or that of NFRUN_ADDRESS, "" for none. Raises UsageError."""
-    try:
-        return given or (parse_address(environ["NFRUN_ADDRESS"]) if environ.get("NFRUN_ADDRESS") else "")
-    except ValueError as error:
-        raise UsageError(str(error), "NFRUN_ADDRESS") from None
+    """Return the address of the scheduler, "" for none. Raises UsageError."""
+    return given_or_set(given, "NFRUN_ADDRESS", parse_address, environ) or ""
 
 
 def cluster_store(given: str | None, environ: Mapping[str, str], address: str, default: Path) -> str:
@@ -57,11 +54,8 @@ def cluster_store(given: str | None, environ: Mapping[str, str], address: str, d
 
     Without either it is the folder `default` for workers on this machine. For others, raises UsageError.
     """
-    try:
-        if given or environ.get("NFRUN_STORE"):
-            return given or parse_store(environ["NFRUN_STORE"])
-    except ValueError as error:
-        raise UsageError(str(error), "NFRUN_STORE") from None
+    if (store := given_or_set(given, "NFRUN_STORE", parse_store, environ)) is not None:
+        return store
     from nfrun.cluster.base import is_local  # few runs have a cluster
 
     if is_local(address):

@@ -30,7 +30,6 @@ def check_health(folder: Path, work: Path, pipeline: Path | None) -> Iterator[He
     from nfrun.system import health as machine
 
     yield check_versions()
-    yield from check_plugins()
     yield check_variables(os.environ)
     yield machine.check_bytecode()
     yield machine.check_cores(parse_slots("auto"))
@@ -82,20 +81,6 @@ def check_versions() -> HealthCheck:
         advice = f"{sys.executable} -m pip install duckdb"
         return HealthCheck("versions", NOTE, f"{text}; without duckdb 'sql' nodes cannot run", advice, facts)
     return HealthCheck("versions", OK, text, "", facts)
-
-
-def check_plugins() -> Iterator[HealthCheck]:
-    """Check whether the kinds of node that installed packages have can be used. Yields nothing if there are none."""
-    from nfrun.nodes.plugins import PluginError, installed_kinds, read_kind
-
-    names = []
-    for name, entries in installed_kinds().items():
-        try:
-            names.append(read_kind(name, entries).name)
-        except PluginError as error:
-            yield HealthCheck("plug-ins", PROBLEM, str(error), error.hint, {"kind": name})
-    if names:
-        yield HealthCheck("plug-ins", OK, ", ".join(names), "", {"kinds": names})
 
 
 def check_variables(environ: Mapping[str, str]) -> HealthCheck:

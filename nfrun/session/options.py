@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from nfrun.core.errors import UsageError
 from nfrun.core.pipeline import Pipeline, has_expression
@@ -24,8 +24,9 @@ from nfrun.system.runtime import cores
 from nfrun.system.units import LONGEST, parse_duration, parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
-_CACHE_SIZE = "NFRUN_CACHE_SIZE"
-NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
+_Given = TypeVar("_Given")
+
+_NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
 NO_ADDRESS = "not the address of a scheduler, such as tcp://host:8786 or tls://host:8786"
 FOREVER = "forever"
 MAX_DAYS = f"{LONGEST / 86400:.0f}"
@@ -113,17 +114,20 @@ def parse_cache_size(size: str | int) -> int:
 
 
 def cache_budget(given: int | None, environ: Mapping[str, str]) -> int | None:
-    """Return how many bytes kept tables may take: `given`, or that of NFRUN_CACHE_SIZE; None for the default.
+    """Return how many bytes kept tables may take, None for the default. Raises UsageError."""
+    return given_or_set(given, "NFRUN_CACHE_SIZE", parse_cache_size, environ, _NO_CACHE_SIZE)
 
-    Raises UsageError if the variable is wrong.
-    """
-    text = environ.get(_CACHE_SIZE, "")
-    if given is not None or not text:
+
+def given_or_set(
+    given: _Given | None, variable: str, parse: Callable[[str], _Given], environ: Mapping[str, str], wrong: str = ""
+) -> _Given | None:
+    """Return what an option gives, or else a variable of the environment, None if neither does. Raises UsageError."""
+    if given is not None or not environ.get(variable):
         return given
     try:
-        return parse_cache_size(text)
-    except ValueError:
-        raise UsageError(f"'{text}' is {NO_CACHE_SIZE}", _CACHE_SIZE) from None
+        return parse(environ[variable])
+    except ValueError as error:
+        raise UsageError(f"'{environ[variable]}' is {wrong}" if wrong else str(error), variable) from None
 
 
 def parse_address(address: str) -> str:
@@ -261,7 +265,7 @@ cache_size_option = partial(
     declare,
     "--cache-size",
     parse=parse_cache_size,
-    wrong=NO_CACHE_SIZE,
+    wrong=_NO_CACHE_SIZE,
     metavar="SIZE",
     help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
     "or a tenth of the free space, whichever is less.",

@@ -71,7 +71,7 @@ def _graph(pipeline: Pipeline, work: WorkDir) -> NodeGraph:
         "status": lambda: _last_statuses(pipeline, work),
     }
     upstream = {name: spec.upstream for name, spec in nodes.items()}
-    return NodeGraph(upstream, values, last=pipeline.last_nodes, folder=pipeline.folder)
+    return NodeGraph(upstream, values, folder=pipeline.folder)
 
 
 def _last_statuses(pipeline: Pipeline, work: WorkDir) -> dict[str, list[str]]:

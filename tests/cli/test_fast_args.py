@@ -141,8 +141,6 @@ def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
         ["run", "a.yaml", "--json=yes"],
         ["run", "a.yaml", "-j"],
         ["run", "a.yaml", "-j", "-1"],
-        ["run", "a.yaml", "-j", "1", "--jobs", "2"],
-        ["run", "a.yaml", "-k", "-k"],
         ["run", "a.yaml", "--schedule", "Eager"],
         ["run", "a.yaml", "--format", "dot"],
         ["run", "a.yaml", "--job", "1"],

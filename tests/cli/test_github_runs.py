@@ -131,7 +131,7 @@ def test_other_errors_are_annotations_without_a_place(folder: Path, here: Here) 
     done = here(folder, "run", "shop.yaml", "--only", "status:failed")
     assert done.returncode == 2
     found = [line for line in done.stderr.splitlines() if line.startswith("::")]
-    assert found == ["::error title=nfrun::--only: no node of the last run has the status 'failed'; there is none"]
+    assert found == ["::error title=nfrun::--only: no node has the status 'failed'; there is none"]
     assert "::error title=nfrun::-j: 'x' is neither" in here(folder, "run", "shop.yaml", "-j", "x").stderr
     done = here(folder, "run", "shop.yaml", "--work", "shop.yaml")
     assert done.stderr.splitlines()[-1].startswith(

@@ -32,7 +32,6 @@ GRAPH = NodeGraph(
         "file": lambda: {"data": {"in/a+b.csv"}, "fit.all": {"out/all.csv"}},
         "status": lambda: {"data": ["ok"], "best": ["failed", "ok"], "fit.all": ["skipped"]},
     },
-    last=("stop",),
 )
 FITS = ["fit@lr@0", "fit@lr@1", "fit@rf@0"]
 
@@ -84,7 +83,6 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
         ("clean@DX", "no node matches 'clean@DX'; did you mean 'clean'?"),
         ("zzz", "no node matches 'zzz'; there is data, fit, score, clean, best, fit.all"),
         ("Data", "no node matches 'Data'; did you mean 'data'?"),
-        ("stop", "'stop' cannot be selected; it runs at the end of every run"),
         ("", "an empty name is no node"),
         (" , ", "an empty name is no node"),
         ("fit,,data", "'fit,,data' has nothing before or after a comma"),
@@ -97,10 +95,10 @@ def test_what_a_selector_matches(selector: str, names: list[str]) -> None:
         ("tag:", "'tag:' names no tag"),
         ("tag:night", "no node has the tag 'night'; did you mean 'nightly'?"),
         ("kind:python", "no node has the kind 'python'; there is read, sql, write"),
-        ("file:out/al.csv", "no node reads or writes the file 'out/al.csv'; did you mean 'out/all.csv'?"),
+        ("file:out/al.csv", "no node has the file 'out/al.csv'; did you mean 'out/all.csv'?"),
         ("out/no.csv", "no node matches 'out/no.csv'; there is data, fit, score, clean, best, fit.all"),
-        ("status:fail", "no node of the last run has the status 'fail'; did you mean 'failed'?"),
-        ("status:red", "no node of the last run has the status 'red'; there is ok, failed, skipped"),
+        ("status:fail", "no node has the status 'fail'; did you mean 'failed'?"),
+        ("status:red", "no node has the status 'red'; there is ok, failed, skipped"),
         ("data,best", "no node matches all of 'data,best'; to select what matches any part, repeat the option"),
         ("fit\x1b[31m", "no node matches 'fit\\x1b[31m'; there is data, fit, score, clean, best, fit.all"),
     ],
@@ -114,9 +112,7 @@ def test_what_is_told_of_a_selector_that_is_wrong_or_matches_nothing(selector: s
 def test_values_that_no_node_has() -> None:
     graph = NodeGraph({"a": []}, {"status": lambda: {"gone": ["failed"]}, "tag": dict})
     for selector in ("status:failed", "tag:x"):
-        with pytest.raises(
-            ValueError, match=r"^no node (of the last run has the status 'failed'|has the tag 'x'); there is none$"
-        ):
+        with pytest.raises(ValueError, match=r"^no node has the (status 'failed'|tag 'x'); there is none$"):
             graph.find([selector])
 
 

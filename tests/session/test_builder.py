@@ -294,14 +294,6 @@ MISTAKES: dict[str, tuple[Callable[[nfrun.Pipeline], object], str]] = {
     "an id": (lambda b: b.sql("a b", "select 1"), "'a b'"),
     "no id": (lambda b: b.sql(3, "select 1"), "3 is no name"),  # type: ignore[arg-type]
     "twice": (lambda b: (b.sql("a", "select 1"), b.sql("a", "select 2")), "there is a node 'a' already, made at "),
-    "an executor": (
-        lambda b: b.python("a", lambda: None, executor="process"),
-        "the function cannot be imported by a name, so it runs on a thread of this process only",
-    ),
-    "a cache": (
-        lambda b: b.python("a", lambda: None, cache=True),
-        "the function cannot be imported by a name, so its results are never reused",
-    ),
     "a check": (lambda b: b.sql("a", "select 1", checks=[{"python": lambda t: True}]), "it is a lambda"),
     "a kind": (lambda b: b.node("a", "pyhton", "x:y"), "'pyhton'"),
     "a sub-pipeline": (lambda b: b.pipeline("a", "no.yaml"), "there is no file 'no.yaml'"),
@@ -340,7 +332,6 @@ def test_to_yaml_replaces_its_own_files_only(tmp_path: Path) -> None:
     for path, text in (
         (file, "is there, and to_yaml has not written it: remove it, or name another file"),
         (tmp_path / "steps.py", "is no name of a pipeline file: end it in .yaml"),
-        (tmp_path / "no" / "x.yaml", "there is no folder"),
     ):
         with pytest.raises(nfrun.UsageError, match=text):
             b.to_yaml(path)

@@ -1,4 +1,4 @@
-"""Tests of what `nfrun doctor` says of packages, plug-ins and variables, and of the whole command."""
+"""Tests of what `nfrun doctor` says of packages and variables, and of the whole command."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 from conftest import Here
 
 from nfrun.core.health import NOTE, OK, PROBLEM
-from nfrun.nodes.plugins import PluginError
 from nfrun.session import health
-from nfrun.session.health import check_plugins, check_variables, check_versions
+from nfrun.session.health import check_variables, check_versions
 
 
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,18 +21,6 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.text.endswith(", pyarrow 26.0.0, numpy 2.0; without duckdb 'sql' nodes cannot run")
     there["duckdb"] = "1.5.0"
     assert check_versions().level == OK
-
-
-def test_plugins_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(name: str, entries: object) -> object:
-        raise PluginError("the kind 'x.y' is broken", "upgrade x")
-
-    monkeypatch.setattr("nfrun.nodes.plugins.installed_kinds", dict)
-    assert list(check_plugins()) == []
-    monkeypatch.setattr("nfrun.nodes.plugins.installed_kinds", lambda: {"x.y": ()})
-    monkeypatch.setattr("nfrun.nodes.plugins.read_kind", read)
-    (found,) = check_plugins()
-    assert (found.level, found.text, found.advice) == (PROBLEM, "the kind 'x.y' is broken", "upgrade x")
 
 
 def test_variables_of_nfrun() -> None:

@@ -282,19 +282,9 @@ class Pipeline(RunnablePipeline, _Nodes):
         if callable(body):
             body, diagnostic = self._functions.written(body, calling_place())
             if diagnostic is not None:
-                given |= self._for_given(given)
+                given |= {"executor": "thread", "cache": False}
         self._set((section, id), {kind: body, **{key: value for key, value in given.items() if value is not None}})
         return Node(str(id))
-
-    def _for_given(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings of a node whose function no module has. Reports others that it cannot have."""
-        if given.get("executor") not in (None, "thread"):
-            what = "the function cannot be imported by a name, so it runs on a thread of this process only"
-            self._report(what, "leave out 'executor', or put the function into a module")
-        if given.get("cache"):
-            what = "the function cannot be imported by a name, so its results are never reused"
-            self._report(what, "leave out 'cache', or put the function into a module")
-        return {"executor": "thread", "cache": False}
 
     def _set(self, path: Keys, value: Any) -> None:
         """Set a value of the document, and remember the line of the call. Reports what no file can have."""
@@ -354,8 +344,6 @@ def _write_built(path: Path, text: str) -> None:
     """
     if path.suffix.lower() not in _ENDINGS:
         raise UsageError(f"path: '{path}' is no name of a pipeline file: end it in .yaml", "path")
-    if not path.parent.is_dir():
-        raise UsageError(f"path: there is no folder '{path.parent}'", "path")
     found = None
     with suppress(FileNotFoundError):
         found = path.read_bytes()

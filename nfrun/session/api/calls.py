@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
+from nfrun.system.file_search import name_below
 
 _OURS = f"{Path(__file__).parent}{os.sep}"
 
@@ -23,7 +24,8 @@ def calling_place() -> SourceSpan:
     line = frame.f_lineno
     text = linecache.getline(file, line, frame.f_globals).rstrip("\n")
     call = text.strip()
-    return SourceSpan(_shown(file), line, text.find(call) + 1 if text else 0, max(1, len(call)), text)
+    shown = _name_of_cell(file) or name_below(str(Path.cwd()), file)
+    return SourceSpan(shown, line, text.find(call) + 1 if text else 0, max(1, len(call)), text)
 
 
 def shown_file(file: str) -> str:
@@ -34,9 +36,9 @@ def shown_file(file: str) -> str:
 def calling_folder() -> Path:
     """Return the folder of the file of that call; the working directory in a notebook or at a prompt."""
     frame = _calling_frame()
-    file = frame.f_globals.get("__file__") if frame is not None else None
-    is_file = file is not None and frame is not None and Path(frame.f_code.co_filename).is_file()
-    return Path(str(file)).absolute().parent if is_file and _cell_name(frame) == "" else Path.cwd()
+    code = "" if frame is None else frame.f_code.co_filename
+    file = None if frame is None or _name_of_cell(code) or not Path(code).is_file() else frame.f_globals.get("__file__")
+    return Path.cwd() if file is None else Path(str(file)).absolute().parent
 
 
 def _calling_frame() -> FrameType | None:
@@ -44,17 +46,6 @@ def _calling_frame() -> FrameType | None:
     while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
     return frame
-
-
-def _shown(file: str) -> str:
-    name = _name_of_cell(file)
-    if name:
-        return name
-    return os.path.relpath(file) if Path(file).is_absolute() and Path(file).is_relative_to(Path.cwd()) else file
-
-
-def _cell_name(frame: FrameType | None) -> str:
-    return _name_of_cell(frame.f_code.co_filename) if frame is not None else ""
 
 
 def _name_of_cell(file: str) -> str:
