@@ -132,7 +132,7 @@ def _scan(connection: Any, source: FileSource) -> str:
 def _with_partitions(connection: Any, source: FileSource) -> str:
     """Return the columns to select from files that have some of them in the names of their folders, "" if unknown.
 
-    The files are held at paths without these columns, so they are looked up by the path. DuckDB knows the path of a
+    DuckDB may take other values from a path than Arrow does, so they are looked up by the path. It knows the path of a
     file before it reads it, and leaves out the files in which no row fits.
     """
     given, columns = _in_arrow(connection, source), []

@@ -1,8 +1,7 @@
 """Stands for the table in local Parquet files, which is read when somebody needs it: queries read the files themselves.
 
 Such an output is identified by the content of its files, so that it has the same digest whether its table was made or
-not. The files are held: they stay open, so that a file that is replaced meanwhile is read as it was. One that is
-changed in place is noticed by its state, before and after it is read.
+not. A file that is changed or replaced meanwhile is noticed by its state, after it is read.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +27,15 @@ from nfrun.tables.formats import FormatError, format_of, local_source
 from nfrun.tables.ipc import schema_line
 from nfrun.tables.stored_form import check_types, registered_schema
 
-_MOST_OPEN = 400  # files in this process: the system may allow no more than 1,024
-
 
 class FileTable:
     """The table in the files of a `source`, with this number of rows. Thread-safe but for `take`."""
 
     def __init__(self, source: FileSource, rows: int, table: pa.Table | None = None) -> None:
-        self._source = source
+        self.source = source
         self._rows = rows
-        self._held = _held(source)
         self._table = table
         self.lock = threading.Lock()  # for who loads the table, so that it is made once
-
-    @property
-    def source(self) -> FileSource:
-        """The files, by paths at which they stay as they are, for all processes of this user."""
-        open_files = f"/proc/{os.getpid()}/fd/"
-        named = zip(self._source.files, self._held, strict=True)
-        files = [replace(known, path=f"{open_files}{file.fileno()}") if file else known for known, file in named]
-        return replace(self._source, files=tuple(files))
 
     @property
     def is_loaded(self) -> bool:
@@ -68,7 +56,7 @@ class FileTable:
 
         Its `bytes` are those of the files. Its digest covers the content of the files, and what is selected of them.
         """
-        source = self._source
+        source = self.source
         schema = pa.ipc.read_schema(pa.py_buffer(source.schema))
         content: list[Any] = ["parquet", source.columns, [file.checksum for file in source.files]]
         if source.partitions:
@@ -110,7 +98,8 @@ def open_files(
     shapes = [parquet_shape(file) for file in files]
     schema = shapes[0][0]
     is_one = len(schema) and all(found.equals(schema) for found, _ in shapes[1:])
-    if not is_one or not all(seen.checksum for seen in looks):
+    is_pattern = any(has_magic(os.path.abspath(file.path)) for file in files)  # noqa: PTH100  (for DuckDB)
+    if not is_one or is_pattern or not all(seen.checksum for seen in looks):
         return None
     check_types(schema)
     if partitions.types:
@@ -168,18 +157,3 @@ def check_unchanged(source: FileSource) -> None:
         except OSError as error:
             raise FormatError(f"{file.name} cannot be read any more: {reason(error)}") from error
         raise FormatError(f"{file.name} was changed while the run was reading it: start the run again")
-
-
-def _held(source: FileSource) -> list[Any]:
-    """Open the files, as far as the system has names for open files, and as far as there are not too many; else None.
-
-    A file is closed when nothing refers to it any more.
-    """
-    held: list[Any] = []
-    for file in source.files:
-        held.append(None)
-        with suppress(OSError):  # it is told when the file is read
-            if len(os.listdir("/proc/self/fd")) < _MOST_OPEN:  # noqa: PTH208
-                held[-1] = pa.OSFile(os.fsencode(file.path))
-                os.set_inheritable(held[-1].fileno(), False)
-    return held

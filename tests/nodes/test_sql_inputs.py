@@ -116,13 +116,13 @@ def test_the_table_has_the_columns_that_were_selected(trial: Trial) -> None:
 
 
 def test_files_of_several_parts_and_odd_names_are_one_table(trial: Trial) -> None:
-    for name, n in (("a=1", 1), ("it's", 2), ("[x]*", 3)):
+    for name, n in (("a=1", 1), ("it's", 2), ("b=%2F ä", 3)):
         (trial.folder / "p" / name).mkdir(parents=True)
-        pq.write_table(pa.table({"n": [n]}), trial.folder / "p" / name / "t?.parquet")
+        pq.write_table(pa.table({"n": [n]}), trial.folder / "p" / name / "t.parquet")
     files = open_files("p/*/*.parquet", base=trial.folder, look=FileChecksums().look)
     assert files is not None
     found = trial.table(trial.run("sql", "from t", {"t": files}))  # no column `a` from the name of a folder
-    assert sorted(found.to_pydict().items()) == [("n", [3, 1, 2])]
+    assert sorted(found.to_pydict().items()) == [("n", [1, 3, 2])]
 
 
 def in_folders(folder: Path, parts: dict[str, int], **options: Any) -> FileTable:

@@ -14,7 +14,7 @@ import pytest
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import OutputId
 from nfrun.system.checksums import FileChecksums
-from nfrun.tables import file_io, file_table
+from nfrun.tables import file_io
 from nfrun.tables.file_table import FileTable, check_unchanged, open_files
 from nfrun.tables.formats import FormatError
 from nfrun.tables.output_files import WorkerStore
@@ -138,27 +138,16 @@ def test_the_digest_covers_the_partitions(folder: Path) -> None:
 # ------------------------------------------------------------------ files that change
 
 
-def test_a_file_that_was_replaced_is_read_as_it_was(folder: Path) -> None:
+def test_a_file_that_was_replaced_is_an_error(folder: Path) -> None:
     files = opened(folder)
     pq.write_table(TABLE.slice(1), folder / "new")
     (folder / "new").rename(folder / "t.parquet")
-    files.load()
-    assert files.take() == TABLE
+    with pytest.raises(FormatError, match=r"^t\.parquet was changed while the run was reading it"):
+        files.load()
     assert opened(folder).described(OUTPUT, 1).rows == 999
 
 
-def test_a_file_that_was_removed_is_read_as_it_was(folder: Path) -> None:
-    files = opened(folder)
-    (folder / "t.parquet").unlink()
-    files.load()
-    assert files.take() == TABLE
-
-
-@pytest.mark.parametrize("most_open", [0, 400])
-def test_a_file_that_was_changed_in_place_is_an_error(
-    folder: Path, most_open: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file_table, "_MOST_OPEN", most_open)
+def test_a_file_that_was_changed_in_place_is_an_error(folder: Path) -> None:
     files = opened(folder)
     with (folder / "t.parquet").open("r+b") as file:
         file.seek(40)
@@ -167,26 +156,22 @@ def test_a_file_that_was_changed_in_place_is_an_error(
         files.load()
 
 
-def test_a_file_that_is_not_held_and_removed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_table, "_MOST_OPEN", 0)
+def test_a_file_that_was_removed_is_an_error(folder: Path) -> None:
     files = opened(folder)
     (folder / "t.parquet").unlink()
     with pytest.raises(FormatError, match=r"^t\.parquet cannot be read any more: No such file or directory$"):
         files.load()
 
 
+def test_a_file_whose_path_is_a_pattern_is_read_at_once(folder: Path) -> None:
+    (folder / "t.parquet").rename(folder / "t[1].parquet")
+    assert open_files("t[1].parquet", base=folder, look=FileChecksums().look) is None
+
+
 def test_a_file_that_was_only_touched_is_read(folder: Path) -> None:
     files = opened(folder)
     os.utime(folder / "t.parquet", (1, 1))
     check_unchanged(files.source)
-
-
-def test_held_files_are_closed_with_the_table(folder: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    files = opened(folder)
-    assert len(os.listdir("/proc/self/fd")) == before + 1  # noqa: PTH208
-    del files
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 # ------------------------------------------------------------------ in a store
