@@ -11,6 +11,7 @@ import pytest
 from nfrun.core.errors import SpecError, one_line
 from nfrun.pipeline_file.loader import read_pipeline
 from nfrun.pipeline_file.resolve import resolve
+from nfrun.tables.contracts.type_names import TypeNameError
 
 CONTRACT = Path(__file__).parents[1] / "contract"
 JAFFLE = (CONTRACT / "jaffle.yaml").read_text()
@@ -43,7 +44,7 @@ WRONG_JAFFLE = [
     (
         "order_date: date",
         "order_date: datte",
-        "jaffle.yaml:6:92: there is no type 'datte': did you mean 'date'?",
+        f"jaffle.yaml:6:92: there is no type 'datte': {TypeNameError.hint}",
     ),
     (
         "checks: [{unique: customer_id}, {not_null: customer_id}]\n  orders",
@@ -126,7 +127,7 @@ WRONG = {
     "checks: [{python: 'steps:check'}]": "check() needs 'limit', which no input and no 'with' value gives",
     "checks: [{sql: '${{ params.q }}'}]": "an expression is not evaluated here",
     "checks: [{references: {id: '${{ env.A }}(id)'}}]": "an expression is not evaluated here",
-    "schema: {id: int}": "there is no type 'int': write int64 or integer",
+    "schema: {id: int}": f"there is no type 'int': {TypeNameError.hint}",
     "schema: {id: 5}": "'id' must be a string, not 5",
     "schema: [id]": "'schema' must be a mapping, not a list: for example schema: {id: int64, name: string?}",
     "schema: {'*': int64}": "'*' admits columns of any type: write \"*\": any",
@@ -224,8 +225,8 @@ nodes:
   b: {sql: select 1, inputs: a.z}
 """
     assert [line.removeprefix("p.yaml:") for line in problems(tmp_path, text)] == [
-        "6:23: there is no type 'in64': did you mean 'int64'?",
-        "6:32: there is no type 'strin': did you mean 'string'?",
+        f"6:23: there is no type 'in64': {TypeNameError.hint}",
+        f"6:32: there is no type 'strin': {TypeNameError.hint}",
         "6:50: 'uniqe' is not a key of an item of 'checks': did you mean 'unique'?",
         "6:68: 'rows' must be a whole number, or {min, max} with min <= max: for example rows: 5, or rows: {min: 1}",
         "6:82: 'unique' must be a string or a list, not 5",

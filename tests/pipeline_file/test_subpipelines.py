@@ -12,6 +12,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.nodes.external_files import used_files
 from nfrun.pipeline_file.resolve import resolve
 from nfrun.pipeline_file.validate import validate_file
+from nfrun.tables.contracts.type_names import TypeNameError
 
 CLEAN = """\
 # clean.yaml
@@ -231,7 +232,7 @@ WRONG_INPUTS = {
     "{N: x.csv}": "p.yaml:2:9: 'n' differs from 'N' (line 1) only in case (files would clash on some systems: rename "
     "one)",
     "{i: {red: x.csv}}": "p.yaml:1:14: 'red' is not a key of 'i' (did you mean 'read'?)",
-    "{i: {schema: {a: int}}}": "p.yaml:1:26: there is no type 'int' (write int64 or integer)",
+    "{i: {schema: {a: int}}}": f"p.yaml:1:26: there is no type 'int' ({TypeNameError.hint})",
     "{i: {checks: []}}": "p.yaml:1:22: 'checks' is empty (for example checks: [{unique: id}])",
     "{i: x.foo}": "p.yaml:1:13: the ending of this file does not tell its format",
     "{i: {read: x.csv, with: {delim: ','}}}": "p.yaml:1:34: a read node has no option 'delim'",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.core.values import frozen
 
 FAMILIES = ("integer", "number", "string", "boolean", "date", "timestamp", "binary", "list", "struct", "any")
@@ -21,19 +21,6 @@ PLAIN = (
 )
 DECIMALS = {"decimal32": 9, "decimal64": 18, "decimal128": 38, "decimal256": 76}  # with their most digits
 _NESTED = ("list", "large_list", "fixed_size_list", "struct", "map", "dictionary")
-# What to write for names that lack something, and for those of SQL, pandas, polars and Python.
-_MEANT = {
-    "int": "int64 or integer", "str": "string", "text": "string", "varchar": "string", "char": "string",
-    "object": "string", "bigint": "int64", "smallint": "int16", "tinyint": "int8", "real": "float32",
-    "datetime": "timestamp", "timestamptz": "timestamp[us, tz=UTC]", "decimal": "decimal128(10, 2)",
-    "numeric": "decimal128(10, 2) or number", "array": "list", "dict": "struct", "bytes": "binary", "blob": "binary",
-    "time": "time64[us]", "category": "dictionary<values=string, indices=int32>",
-    "time32": "time32[s]", "time64": "time64[us]", "duration": "duration[us]", "timestamp": "timestamp[us]",
-    "fixed_size_binary": "fixed_size_binary[16]", **{name: f"{name}(9, 2)" for name in DECIMALS},
-    **{name: f"{name}<int64>" for name in _NESTED},
-    "map": "map<string, int64>", "struct": "struct<a: int64>", "fixed_size_list": "fixed_size_list<float>[3]",
-    "dictionary": "dictionary<values=string, indices=int32>",
-}  # fmt: skip
 # A type without others inside: its name, and its unit and zone, its length, or its digits.
 _FLAT = re.compile(
     rf"({'|'.join((*FAMILIES, *PLAIN))})|(date32)\[(day)]|(date64)\[(ms)]|(time32)\[(m?s)]|(time64)\[([un]s)]"
@@ -71,11 +58,9 @@ class TypeName:
 
 
 class TypeNameError(ValueError):
-    """A text names no type. `hint` says what may be meant, "" if that is unknown."""
+    """A text names no type."""
 
-    def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(what)
-        self.hint = hint
+    hint = f"Arrow's names, such as int64, time64[us], decimal128(9, 2) and list<int64>, or {', '.join(FAMILIES)}"
 
 
 def parse_type(text: str) -> tuple[TypeName, bool]:
@@ -87,15 +72,8 @@ def parse_type(text: str) -> tuple[TypeName, bool]:
     return _type(re.sub(r"\s*([][<>(),:=])\s*", r"\1", bare), text), bare != stripped
 
 
-def _wrong(text: str, whole: str) -> TypeNameError:
-    """Return the error for a text that names no type, in which `text` is wrong."""
-    found = re.match(r"\w*", text)
-    word = found[0] if found else ""
-    guess = closest_match(word, [*FAMILIES, *PLAIN, *_MEANT])
-    hint = f"did you mean '{guess}'?" if guess else f"Arrow's names, or {', '.join(FAMILIES)}"
-    return TypeNameError(
-        f"there is no type '{ellipsize(whole, 200)}'", f"write {_MEANT[word]}" if word in _MEANT else hint
-    )
+def _wrong(whole: str) -> TypeNameError:
+    return TypeNameError(f"there is no type '{ellipsize(whole, 200)}'")
 
 
 def _type(text: str, whole: str) -> TypeName:
@@ -104,11 +82,11 @@ def _type(text: str, whole: str) -> TypeName:
         name, *others = filter(None, found.groups())
         numbers = [int(other) for other in others] if name in DECIMALS or name == "fixed_size_binary" else []
         if name in DECIMALS and not 1 <= numbers[0] <= DECIMALS[name]:
-            raise _wrong(text, whole)
+            raise _wrong(whole)
         return TypeName(name, (*(numbers or others),))
     found = _WITH_OTHERS.fullmatch(text)
     if found is None or (found[3] is not None) != (found[1] == "fixed_size_list"):
-        raise _wrong(text, whole)
+        raise _wrong(whole)
     parts = [_split(part) for part in _parts(found[2])]
     labels, arguments = [label for label, _ in parts], [int(found[3])] if found[3] else []
     if found[1] == "dictionary":
@@ -119,7 +97,7 @@ def _type(text: str, whole: str) -> TypeName:
     else:
         fits = all(labels) if found[1] == "struct" else len(parts) == 1
     if not fits:
-        raise _wrong(text, whole)
+        raise _wrong(whole)
     named = zip(labels, [part for _, part in parts], strict=True)
     inner = [(label, _type(part, whole)) for label, part in named if label != "ordered" or found[1] == "struct"]
     return TypeName(found[1], tuple(arguments), tuple(inner))
