@@ -30,6 +30,7 @@ from nfrun.tables.formats import (
     ENDINGS,
     FILE_FORMATS,
     READ_OPTIONS,
+    TEXT_FORMATS,
     FormatError,
     delimiter_of,
     endings,
@@ -43,15 +44,13 @@ from nfrun.tables.plain_arrays import held_type, is_text
 from nfrun.tables.stored_form import with_plain_words
 from nfrun.tables.text_files import FILE_NAME, NO_TYPES, Types, check_doubles, read_jsonl, with_file_name
 
-_MAGIC = {
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"\xff\xff\xff\xff": "an Arrow stream",
-    b"\x1f\x8b": "compressed with gzip",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd",
-    b"\xff\xfe": "UTF-16 text, not UTF-8",
-    b"\xfe\xff": "UTF-16 text, not UTF-8",
-}
+_NO_TEXT = (
+    b"PAR1",
+    b"ARROW1",
+    b"\xff\xff\xff\xff",
+    b"\x1f\x8b",
+    b"\x28\xb5\x2f\xfd",
+)  # begins Parquet, Arrow, gzip, zstd
 _ARROW_FILE = b"ARROW1"  # the beginning of a file that is no stream
 _BATCH = 65536  # rows converted to JSON at a time
 _ROW = [("path", pa.string()), ("name", pa.string()), ("size", pa.int64()), ("digest", pa.string())]
@@ -60,7 +59,6 @@ SCHEMAS = {
     "files": pa.schema(_ROW),
     "bytes": pa.schema([*_ROW, ("content", pa.large_binary())]),
 }
-_EXPECTED = {"parquet": ("a Parquet file",), "arrow": ("an Arrow file", "an Arrow stream")}
 
 
 def read_table(
@@ -154,7 +152,7 @@ def arrow_schema(file: InputFile) -> pa.Schema:
 def csv_header(file: InputFile, options: CsvOptions) -> Sequence[str]:
     """Return the names of the columns of a CSV file, as `read_table` does. Raises FormatError, OSError."""
     with _reasons(f"{file.name} cannot be read as csv"):
-        _check_beginning(file, "csv", options.encoding)
+        _check_beginning(file, "csv")
         return _csv_source(file, options).names
 
 
@@ -222,10 +220,7 @@ def input_files(source: str, base: Path) -> list[InputFile]:
     if here is not None:
         return [InputFile(name, str(path)) for name, path in here.items()]
     if source.lower().startswith(("http:", "https:")):
-        raise FormatError(
-            f"{_shown(source)} cannot be read from here: fetch it in a `run` node with"
-            f' curl -fsSL {_shown(source)} -o "$NFRUN_OUTPUT"'
-        )
+        raise FormatError(f"{_shown(source)} cannot be read from here: fetch it in a `run` node, such as with curl")
     from pyarrow.fs import FileSystem
 
     with _reasons(f"{_shown(source)} cannot be opened"):
@@ -273,7 +268,7 @@ def _read_file(
                 return read_lines(file.name, partial(_stream, file))
             if kind in FILE_FORMATS:
                 return read_row(file.name, file.open, with_content=kind == "bytes")
-            _check_beginning(file, kind, options.encoding)
+            _check_beginning(file, kind)
             if kind == "csv":
                 table = read_csv(_csv_source(file, options), columns, types, rejected)
             elif kind == "jsonl":
@@ -287,17 +282,14 @@ def _read_file(
     return table
 
 
-def _check_beginning(file: InputFile, kind: str, encoding: str = "") -> None:
-    """Raise ValueError if a file is empty or begins like one of another format, OSError."""
+def _check_beginning(file: InputFile, kind: str) -> None:
+    """Raise ValueError if a file is empty, or is read as text and begins like a binary one, OSError."""
     with file.open() as head:
         size, start = head.size(), head.read(8)
     if not size and kind != "jsonl":
         raise ValueError("the file is empty")
-    found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
-    found = None if encoding and "UTF-16" in (found or "") else found
-    expected = _EXPECTED.get(kind, (None,))  # text may begin with any bytes
-    if size and found not in expected and not (endings(file.path)[1] and None in expected):
-        raise ValueError(f"it is {found or 'not ' + ' or '.join(map(str, expected))}")
+    if kind in TEXT_FORMATS and start.startswith(_NO_TEXT) and not endings(file.path)[1]:
+        raise ValueError("it is no text, and begins like a file of Parquet, Arrow, gzip or zstd")
 
 
 def _read_arrow(file: InputFile, columns: Sequence[str] | None) -> pa.Table:

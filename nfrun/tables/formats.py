@@ -12,7 +12,6 @@ from glob import glob, has_magic
 from pathlib import Path
 from urllib.parse import unquote
 
-from nfrun.core.text import closest_match
 from nfrun.tables.csv_options import CSV_OPTIONS
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
@@ -111,11 +110,7 @@ def resolve_files(source: str, base: Path) -> dict[str, Path] | None:
         return {name: base / name for name in found}
     if source.endswith("/"):
         raise FormatError(f"no such folder: {source}")
-    if not path.parent.is_dir():
-        raise FormatError(f"no such file: {source} (there is no folder {Path(source).parent})")
-    meant = closest_match(path.name, (p.name for p in path.parent.iterdir()))
-    hint = f" (did you mean {Path(source).with_name(meant)}?)" if meant else ""
-    raise FormatError(f"no such file: {source}{hint}")
+    raise FormatError(f"no such file: {source}")
 
 
 def folder_hint(folder: str) -> str:

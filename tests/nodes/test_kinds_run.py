@@ -434,8 +434,8 @@ def test_a_script_that_writes_nothing(trial: Trial) -> None:
             'echo hello > "$NFRUN_OUTPUT"',
             "arrow",
             "what the script wrote to $NFRUN_OUTPUT is not arrow",
-            "output.arrow cannot be read as arrow: it is not an Arrow file or an Arrow stream; if it is text, "
-            "'format: csv' reads a table from it",
+            "output.arrow cannot be read as arrow: Expected to read 1819043176 metadata bytes, but only read 2; "
+            "if it is text, 'format: csv' reads a table from it",
         ),
         (
             ': > "$NFRUN_OUTPUT"',

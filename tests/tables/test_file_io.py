@@ -450,9 +450,9 @@ def test_other_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_missing_files(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write_table(PEOPLE, tmp_path / "data" / "flights.csv")
-    assert read_error("data/flighs.csv", tmp_path) == "no such file: data/flighs.csv (did you mean data/flights.csv?)"
+    assert read_error("data/flighs.csv", tmp_path) == "no such file: data/flighs.csv"
     assert read_error("data/zzz.csv", tmp_path) == "no such file: data/zzz.csv"
-    assert read_error("dada/flights.csv", tmp_path) == "no such file: dada/flights.csv (there is no folder dada)"
+    assert read_error("dada/flights.csv", tmp_path) == "no such file: dada/flights.csv"
     assert read_error("data/*.parquet", tmp_path) == "no file matches data/*.parquet"
     assert read_error("data", tmp_path) == "data is a folder: read: data/ reads all of its files"
     assert read_error("dada/", tmp_path) == "no such folder: dada/"
@@ -480,14 +480,14 @@ def test_endings_and_options_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_uris_that_cannot_be_read(tmp_path: Path) -> None:
     assert read_error("https://me:secret@x.org/t.csv", tmp_path) == (
-        "https://x.org/t.csv cannot be read from here: fetch it in a `run` node with"
-        ' curl -fsSL https://x.org/t.csv -o "$NFRUN_OUTPUT"'
+        "https://x.org/t.csv cannot be read from here: fetch it in a `run` node, such as with curl"
     )
     message = read_error("foo://bucket/t.csv", tmp_path)
     assert message == "foo://bucket/t.csv cannot be opened: Unrecognized filesystem type in URI: foo://bucket/t.csv"
     assert read_error("mock:///t.csv", tmp_path) == "no such file: mock:///t.csv"
 
 
+NO_TEXT = "it is no text, and begins like a file of Parquet, Arrow, gzip or zstd"
 ENCODING = "a read node takes its encoding: with: {encoding: cp1252} (of Windows), or latin-1"
 GOOD = pa.table({"a": list(range(1000)), "b": ["x" * 10] * 1000})
 
@@ -530,11 +530,14 @@ def damaged_files(tmp_path: Path) -> Path:
         ("empty.csv.gz", "the file is empty"),
         ("csv.csv.bz2", "Empty CSV file"),
         ("blank.csv", "Empty CSV file"),
-        ("csv.parquet", "it is not a Parquet file"),
-        ("csv.arrow", "it is not an Arrow file or an Arrow stream"),
-        ("parquet.csv", "it is a Parquet file"),
-        ("gz.csv", "it is compressed with gzip"),
-        ("16.csv", "it is UTF-16 text, not UTF-8"),
+        (
+            "csv.parquet",
+            "Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file.",
+        ),
+        ("csv.arrow", "Expected to read 174206049 metadata bytes, but only read 4"),
+        ("parquet.csv", NO_TEXT),
+        ("gz.csv", NO_TEXT),
+        ("16.csv", f"the names in its header are not UTF-8: {ENCODING}"),
         ("csv.csv.gz", "zlib inflate failed: incorrect header check"),
         ("cut.csv.gz", "Truncated compressed stream"),
         (

@@ -82,9 +82,9 @@ def test_files_with_other_columns_are_read_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (None, {}, r"no such file: x.parquet \(did you mean t.parquet\?\)"),
+        (None, {}, r"no such file: x.parquet"),
         (b"", {}, "x.parquet cannot be read as parquet: the file is empty"),
-        (b"n\n1\n", {}, "x.parquet cannot be read as parquet: it is not a Parquet file"),
+        (b"n\n1\n", {}, "x.parquet cannot be read as parquet: Parquet file size is 4 bytes"),
         (b"PAR1 and then nothing", {}, "x.parquet cannot be read as parquet: "),
         (True, {"columns": ["m"]}, "x.parquet has no column 'm': it has n, text"),
     ],
