@@ -19,20 +19,20 @@ import nfrun
 # A package may import those on the lines before its own. It has so many lines of Python at most: who needs more takes
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
-core 3887
-system 3671
-tables 6451
-code 6197
-rows 2627
-nodes 6319
-pipeline_file 6163
-engine 3952
-cluster 2625
-history 5644
-reports 3379
-lookback 4027
-session 3808
-cli 2225
+core 3859
+system 3657
+tables 6280
+code 6050
+rows 2567
+nodes 6100
+pipeline_file 5728
+engine 3910
+cluster 2390
+history 5268
+reports 3219
+lookback 3599
+session 3650
+cli 2107
 """
 MOST_ARROWS = 94  # from a package to another, `__main__` counted as a package
 MOST_LINES = 700  # of a file: a module is one idea, and this is where to ask whether it is two
