@@ -82,8 +82,7 @@ class HostRun:
     """Makes the attempts of one run on this host. Safe to call from several threads.
 
     `folder` is the folder of this host, which is empty. `told` has the folders of this host that are told as others: as
-    those of the machine of the run. Queries of an attempt may use
-    `memory` bytes, 0 for all of the machine. Raises
+    those of the machine of the run. Queries of an attempt may use `memory` bytes, 0 for all of the machine. Raises
     HandoffError if this machine lacks something for the run, and if the store cannot be read.
     """
 
