@@ -14,6 +14,7 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, Problem, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.pipeline_file.findings import unknown
 from nfrun.pipeline_file.yaml.document import parse
 from nfrun.pipeline_file.yaml.text_file import read_text
@@ -55,20 +56,12 @@ def param_of(name: str, value: Any) -> Param:
 
 
 def check_param(param: Param) -> Iterator[Problem]:
-    """Yield the problems of a parameter's long form."""
-    name = ellipsize(param.name)
+    """Yield the problems of a parameter's long form: its values are held against its type, its default against both."""
     for i, choice in enumerate(param.enum):
-        if not has_type(choice, param.type):
-            what = f"'{name}' is of type {param.type}, and this value of type {type_of(choice)}"
-            yield Problem(("enum", i), what)
-    if param.required:
-        return
-    if not has_type(param.default, param.type):
-        what = f"the default of '{name}' must be of type {param.type}, and is of type {type_of(param.default)}"
-        yield Problem(("default",), what, "write such a value, or another type")
-    elif param.enum and param.default not in param.enum:
-        hint = f"there is {ellipsize(', '.join(map(str, param.enum)), 100)}"
-        yield Problem(("default",), f"the default of '{name}' is not one of its 'enum'", hint)
+        if wrong := value_problem(replace(param, enum=()), choice):
+            yield Problem(("enum", i), *wrong)
+    if not param.required and (wrong := value_problem(param, param.default)):
+        yield Problem(("default",), *wrong)
 
 
 def value_problem(param: Param, value: Any, of: str = "", given: str = "") -> tuple[str, str] | None:

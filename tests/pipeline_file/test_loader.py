@@ -385,91 +385,91 @@ params:
 nodes:
   a: {run: x}
 --
-p.yaml:2:31: the default of 'x' must be of type integer, and is of type string
+p.yaml:2:31: the parameter 'x' must be of type integer, not string
     2 |   x: {type: integer, default: '1'}
-      |                               ^^^ write such a value, or another type
+      |                               ^^^
 
 params:
   x: {type: integer, default: 1.0}
 nodes:
   a: {run: x}
 --
-p.yaml:2:31: the default of 'x' must be of type integer, and is of type number
+p.yaml:2:31: the parameter 'x' must be of type integer, not number
     2 |   x: {type: integer, default: 1.0}
-      |                               ^^^ write such a value, or another type
+      |                               ^^^
 
 params:
   x: {type: integer, default: 1.5}
 nodes:
   a: {run: x}
 --
-p.yaml:2:31: the default of 'x' must be of type integer, and is of type number
+p.yaml:2:31: the parameter 'x' must be of type integer, not number
     2 |   x: {type: integer, default: 1.5}
-      |                               ^^^ write such a value, or another type
+      |                               ^^^
 
 params:
   x: {type: integer, default: true}
 nodes:
   a: {run: x}
 --
-p.yaml:2:31: the default of 'x' must be of type integer, and is of type boolean
+p.yaml:2:31: the parameter 'x' must be of type integer, not boolean
     2 |   x: {type: integer, default: true}
-      |                               ^^^^ write such a value, or another type
+      |                               ^^^^
 
 params:
   x: {type: string, default: 1}
 nodes:
   a: {run: x}
 --
-p.yaml:2:30: the default of 'x' must be of type string, and is of type integer
+p.yaml:2:30: the parameter 'x' must be of type string, not integer
     2 |   x: {type: string, default: 1}
-      |                              ^ write such a value, or another type
+      |                              ^
 
 params:
   x: {type: boolean, default: 'yes'}
 nodes:
   a: {run: x}
 --
-p.yaml:2:31: the default of 'x' must be of type boolean, and is of type string
+p.yaml:2:31: the parameter 'x' must be of type boolean, not string
     2 |   x: {type: boolean, default: 'yes'}
-      |                               ^^^^^ write such a value, or another type
+      |                               ^^^^^
 
 params:
   x: {type: array, default: {}}
 nodes:
   a: {run: x}
 --
-p.yaml:2:29: the default of 'x' must be of type array, and is of type object
+p.yaml:2:29: the parameter 'x' must be of type array, not object
     2 |   x: {type: array, default: {}}
-      |                             ^^ write such a value, or another type
+      |                             ^^
 
 params:
   x: {default: UB, enum: [UA, DL]}
 nodes:
   a: {run: x}
 --
-p.yaml:2:16: the default of 'x' is not one of its 'enum'
+p.yaml:2:16: the parameter 'x' must be one of UA, DL
     2 |   x: {default: UB, enum: [UA, DL]}
-      |                ^^ there is UA, DL
+      |                ^^
 
 params:
   x: {default: zz, enum: [UA, DL]}
 nodes:
   a: {run: x}
 --
-p.yaml:2:16: the default of 'x' is not one of its 'enum'
+p.yaml:2:16: the parameter 'x' must be one of UA, DL
     2 |   x: {default: zz, enum: [UA, DL]}
-      |                ^^ there is UA, DL
+      |                ^^
 
 params:
   x: {enum: [1, a, 2.5]}
 nodes:
   a: {run: x}
 --
-p.yaml:2:17: 'x' is of type integer, and this value of type string
+p.yaml:2:17: the parameter 'x' must be of type integer, not string
     2 |   x: {enum: [1, a, 2.5]}
       |                 ^
-p.yaml:2:20: 'x' is of type integer, and this value of type number
+p.yaml:2:20: the parameter 'x' must be of type integer, not number
     2 |   x: {enum: [1, a, 2.5]}
       |                    ^^^
 
@@ -478,16 +478,16 @@ params:
 nodes:
   a: {run: x}
 --
-p.yaml:2:31: the default of 'x' must be of type integer, and is of type string
+p.yaml:2:31: the parameter 'x' must be of type integer, not string
     2 |   x: {type: integer, default: x, enum: [1]}
-      |                               ^ write such a value, or another type
+      |                               ^
 
 params:
   x: {enum: [null]}
 nodes:
   a: {run: x}
 --
-p.yaml:2:14: 'x' is of type string, and this value of type null
+p.yaml:2:14: the parameter 'x' must be of type string, not null
     2 |   x: {enum: [null]}
       |              ^^^^
 
