@@ -216,8 +216,8 @@ def plan_places(
 ) -> tuple[StoredPlan, ...]:
     """Return what can be removed from the places that `journals` name, if the journals `kept` stay.
 
-    `budget` is that of `budget_of_place`. With `only`, what these journals name can be removed, and no code or copy of
-    a local output. Calls `on_error(error)` for a place that cannot be listed, or raises the error without it.
+    `budget` is that of `place_over_budget`. With `only`, what these journals name can be removed, and no code or copy
+    of a local output. Calls `on_error(error)` for a place that cannot be listed, or raises the error without it.
     """
     from nfrun.tables.places.folder import open_place
 
