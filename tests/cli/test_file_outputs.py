@@ -152,7 +152,7 @@ def test_show_diff_and_open_know_files(here: Here, folder: Path) -> None:
     assert (document["type"], document["bytes"], Path(document["path"]).read_text()) == (".bin", 3, "one")
     (folder / "p.yaml").write_text(PIPELINE.replace("text: one", "text: three"))
     run(here, folder)
-    assert "make.model: other content\n" in here(folder, "diff", "--data").stdout
+    assert "make.model: other content of the file\n" in here(folder, "diff", "--data").stdout
     refused = here(folder, "open", "make.model", "--format", "csv")
     assert refused.returncode == 2
     assert "'make.model' is no table and stays as it is: -o copies it" in refused.stderr
