@@ -61,7 +61,7 @@ def _check_inputs(node: NodeSpec, half: StaticHalf) -> Iterator[Problem]:
     count = len(node.inputs)
     if count < half.least or (half.most is not None and count > half.most):
         bounds = [f"{half.least} or more"] if half.most is None else [str(half.least), str(half.most)]
-        takes = "no inputs" if half.most == 0 else f"{' to '.join(dict.fromkeys(bounds))} inputs"
+        takes = "no inputs" if half.most == 0 else f"{' to '.join(dict.fromkeys(bounds))} input{'s' * (half.most != 1)}"
         what = f"'{half.name}' has {takes}; this node has {count or 'none'}"
         hint = "remove them" if half.most == 0 else "" if count else "name it with 'inputs'"
         yield Problem(("inputs",) if count else (node.kind,), what, hint, at_key=True, counts=True)

@@ -248,7 +248,7 @@ def test_an_unanswered_question_ends_the_command(
         raise error
 
     monkeypatch.setattr(typer_app, "execute", ask)
-    monkeypatch.setattr(sys, "argv", ["nfrun", "bench", "--yes", "--yes"])  # typer parses what is given twice
+    monkeypatch.setattr(sys, "argv", ["nfrun", "run", "-qk", "p.yaml"])  # typer parses letters together
     with pytest.raises(SystemExit) as exit_info:
         main(guarded=False)
     gc.enable()

@@ -96,7 +96,7 @@ WRONG = {
     ("table: orders", "tabel: orders"): "shop.yaml:5:50: 'adbc.write' has no 'tabel'",
     ("table: orders", "table: ''"): "shop.yaml:5:57: 'table' is empty",
     ("table: orders", "table: mart.orders"): "shop.yaml:5:57: 'table' cannot be 'mart.orders'",
-    ("inputs: orders, ", ""): "shop.yaml:5:10: 'adbc.write' has one input; this node has none",
+    ("inputs: orders, ", ""): "shop.yaml:5:10: 'adbc.write' has 1 input; this node has none",
     ("      sql: select", "      sq: select"): "shop.yaml:10:7: 'adbc.query' has no 'sq'",
     ('["${{ params.since }}"]', "2024"): "shop.yaml:11:19: 'parameters' must be a list, not 2024",
     ('["${{ params.since }}"]', "[[1]]"): "shop.yaml:11:20: an item of 'parameters' must be a string, a number, "
