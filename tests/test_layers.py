@@ -19,18 +19,18 @@ import nfrun
 # A package may import those on the lines before its own. It has so many lines of Python at most: who needs more takes
 # them from another package, or says in the commit that raises a number what for.
 LAYERS = """
-core 3859
-system 3657
+core 3858
+system 3654
 tables 6280
-code 6050
+code 6024
 rows 2567
-nodes 6100
-pipeline_file 5728
+nodes 6112
+pipeline_file 5721
 engine 3910
-cluster 2390
+cluster 2389
 history 5268
 reports 3219
-lookback 3599
+lookback 3585
 session 3650
 cli 2107
 """

@@ -33,7 +33,6 @@ _NO_LOADERS |= {f"{module}.{name}" for module in ("pickle", "cloudpickle", "dill
 _NO_LOADERS |= {"pickle.HIGHEST_PROTOCOL", "pickle.DEFAULT_PROTOCOL", "pickle.PicklingError"}
 _NO_LOADERS |= {f"gc.{name}" for name in ("collect", "enable", "disable", "isenabled", "freeze", "unfreeze")}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 _NO_PARTS = {"ctx", "op", "ops", "kind", "type_comment", "id", "attr", "arg", "names", "level", "module", "conversion"}
 _PARTS: dict[type[ast.AST], tuple[str, ...]] = {ast.Constant: ()}  # by class: the fields that may hold nodes

@@ -8,7 +8,6 @@ from typing import Protocol
 from nfrun.core.values import field, frozen
 
 DEFAULT_BATCH = 64  # rows
-MOST_PARTS = 10_000
 FAIL, COLLECT = "fail", "collect"
 ERRORS = "errors"  # the output with the failed rows of a node that collects them
 

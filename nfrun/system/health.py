@@ -39,7 +39,6 @@ _FEW_PROCESSES = 64
 _MOST_LISTED = 4
 _LITTLE_SPACE = 1_000_000_000
 _NO_SPACE = 50_000_000
-_FEW_INODES = 10_000
 _FILES = 20
 _SLOW_FILE = 0.01  # seconds; a local disk takes 0.0001
 _MAKE_ROOM = "make room: 'nfrun clean --cache-size 0' removes all tables that can be made again"
@@ -184,7 +183,7 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
     facts: dict[str, Any] = {"folder": str(folder), "type": mount.type, "mounted": mount.point}
     try:
         there = os.statvfs(folder)
-        free, inodes = there.f_bavail * there.f_frsize, there.f_favail if there.f_files else None
+        free = there.f_bavail * there.f_frsize
         seconds, lacking = try_folder(folder)
     except OSError as error:
         why = error.strerror or str(error)
@@ -192,10 +191,8 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         do = {errno.ENOSPC: _MAKE_ROOM, errno.EDQUOT: _MAKE_ROOM, errno.EROFS: _ELSEWHERE}
         advice = do.get(error.errno or 0, f"let this user write there, or {_ELSEWHERE}")
         return HealthCheck("disk", PROBLEM, text, advice, facts)
-    facts |= {"free": free, "inodes": inodes, "seconds_per_file": round(seconds, 6)}
+    facts |= {"free": free, "seconds_per_file": round(seconds, 6)}
     text = f"{folder} ({kind}): {format_size(free)} free, a small file takes {format_seconds(seconds)}"
-    few = inodes if inodes is not None and inodes < _FEW_INODES else None
-    text += "" if few is None else f", {few:,} more files"
     little = "tables take at most a tenth of what is free, and nodes whose tables are gone run again"
     memory = "it is memory: tables take it from the nodes, and are gone when the machine starts again"
     layer = f"it goes with the container, and the next one runs all nodes: mount a volume at {folder}"
@@ -206,8 +203,8 @@ def check_disk(folder: Path, what: str, table: Path = Path("/proc/self/mountinfo
         facts,
         (lacking, PROBLEM, f"; {lacking} do not work there: runs may disturb each other", _ELSEWHERE),
         (mount.is_network, PROBLEM, remote, _ELSEWHERE),
-        (free < _NO_SPACE or (few is not None and few < 100), PROBLEM, "", _MAKE_ROOM),
-        (free < _LITTLE_SPACE or few is not None, NOTE, "", little),
+        (free < _NO_SPACE, PROBLEM, "", _MAKE_ROOM),
+        (free < _LITTLE_SPACE, NOTE, "", little),
         (seconds > _SLOW_FILE and not is_busy(), NOTE, "", f"each node waits for several files: {_ELSEWHERE}"),
         (mount.is_memory, NOTE, "", memory),
         (mount.is_layer, NOTE, "", layer),

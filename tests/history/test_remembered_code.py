@@ -14,11 +14,11 @@ from kept_json import kept_in
 import nfrun
 from nfrun.code import module_index
 from nfrun.code.facts.code_facts import shared_variables
-from nfrun.code.facts.known_facts import facts_of
 from nfrun.code.fingerprint import Fingerprints, FolderCode
 from nfrun.code.reached_code import ReachedCode
 from nfrun.history.cache import remembered_code
 from nfrun.history.cache.remembered_code import restore_code, save_code
+from nfrun.nodes.python import facts_of
 
 STEPS = """\
 import random

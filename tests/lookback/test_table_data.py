@@ -13,7 +13,7 @@ from hypothesis import given
 from random_tables import tables
 
 from nfrun.core.errors import HandoffError
-from nfrun.lookback.page.table_data import shown_values, table_data
+from nfrun.lookback.page.output_data import shown_values, table_data
 
 
 def column(values: list[Any], type: pa.DataType | None = None) -> pa.ChunkedArray:
