@@ -20,7 +20,6 @@ from nfrun.cli.commands import all_commands
 from nfrun.code.watch import seen_files
 from nfrun.core.calls import MOST_RUNNING
 from nfrun.core.events import JSON_KEYS, Event, event_name
-from nfrun.core.map_spec import MOST_PARTS
 from nfrun.core.values import MISSING, fields
 from nfrun.nodes.python_context import Context
 from nfrun.nodes.texts import script_files
@@ -187,6 +186,7 @@ def events() -> Iterator[str]:
 
 
 def limits() -> Iterator[str]:
+    schema = json.loads((SCHEMAS / "pipeline.schema.json").read_text(encoding="utf-8"))
     rows = {
         "size of a pipeline file": f"{text_file.MAX_BYTES >> 20} MiB",
         "mappings and lists in each other, in a file": MAX_DEPTH,
@@ -196,7 +196,7 @@ def limits() -> Iterator[str]:
         "nodes of a pipeline with a matrix": MAX_NODES,
         "characters or items that an expression makes": MAX_SIZE,
         "days or hours that `dates` makes": MAX_DATES,
-        "parts of a `map`": MOST_PARTS,
+        "parts of a `map`": schema["$defs"]["map"]["properties"]["parts"]["anyOf"][0]["maximum"],
         "calls of a node that are under way at once": MOST_RUNNING,
         "partitions that a node writes": MOST_PARTITIONS,
         "files that a script names, to be compared in the next run": script_files.MOST_FILES,

@@ -22,7 +22,7 @@ LAYERS = """
 core 3858
 system 3654
 tables 6280
-code 6024
+code 6030
 rows 2567
 nodes 6112
 pipeline_file 5721

@@ -212,9 +212,15 @@ def _few(texts: Collection[str], most: int = _MOST) -> Collection[str]:
     """Return texts without duplicates. Of too many, what is left are their words, up to what is not known."""
     found = dict.fromkeys(texts)
     if len(found) > most:
-        words = (word.partition(ANY) for text in found for word in _SPLIT.split(text))
-        found = dict.fromkeys([ANY, *(f"{known}{hole}" for known, hole, _ in words if "/" in known or "." in known)])
+        found = dict.fromkeys([ANY, *(word for text in found for word in _words(text))])
     return [*found] if len(found) <= 2 * most else [ANY]
+
+
+@lru_cache(100_000)  # much code has the same texts in many names
+def _words(text: str) -> list[str]:
+    """Return the words of a text that may name files, each up to what is not known."""
+    words = (word.partition(ANY) for word in _SPLIT.split(text))
+    return [f"{known}{hole}" for known, hole, _ in words if "/" in known or "." in known]
 
 
 def _path(parts: Sequence[str]) -> str:
