@@ -37,7 +37,7 @@ def last(**tables):
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Yield a row for tables that functions make, and one for tables that they make of what is read from files."""
+    """Yield a row for tables that functions make, and one for tables that they make from tables of files."""
     if not sys.platform.startswith("linux"):
         return
     (folder / "steps.py").write_text(STEPS)

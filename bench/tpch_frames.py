@@ -27,7 +27,7 @@ COLUMNS = {
 
 
 def q01(lineitem: Any) -> Any:
-    """Sum up what was shipped."""
+    """Sum up the shipped items."""
     items = lineitem[lineitem.l_shipdate <= date(1998, 9, 2)]
     items = items.assign(price=items.l_extendedprice * (1 - items.l_discount))
     items = items.assign(charge=items.price * (1 + items.l_tax))

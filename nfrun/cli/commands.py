@@ -82,7 +82,7 @@ class CleanOptions(Options):
     dry_run: bool = flag("--dry-run", help="Only list what would be removed.")
 
     def check(self) -> None:
-        """Refuse a size of what stays where nothing stays."""
+        """Refuse `--cache-size` with `--all`, which keeps nothing."""
         if self.all and self.cache_size is not None:
             raise UsageError("--all removes all tables: give one of them", "--cache-size")
 
@@ -219,7 +219,7 @@ class DoctorOptions(Options):
 
 
 def doctor(options: DoctorOptions, messages: Messages) -> int:
-    """Print what was checked and what to do. Returns 1 if there is a problem, and 0 if there are notes at most."""
+    """Print the checks and what to do. Returns 1 if there is a problem, and 0 if there are notes at most."""
     from nfrun.cli.lookback_commands import look
     from nfrun.core.health import NOTE, PROBLEM
     from nfrun.core.text import format_count, on_one_line

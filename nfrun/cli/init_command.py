@@ -97,7 +97,7 @@ def _check(folder: Path, files: Iterable[Path], template: str) -> None:
 
 
 def _taken(folder: Path, file: Path) -> str:
-    """Return what is in the place of a new file, or of a folder above it; "" if there is nothing."""
+    """Return the path that is in the way of a new file, or of a folder above it; "" if there is none."""
     *above, own = reversed([file, *file.parents][:-1])
     in_place = [*(name for name in above if not (folder / name).is_dir()), own]
     return next((str(name) for name in in_place if os.path.lexists(folder / name)), "")
@@ -126,7 +126,7 @@ def _overview() -> list[str]:
 
 
 def _made(folder: Path, files: Mapping[Path, bytes]) -> list[str]:
-    """Return the lines that say what was made, and which commands to type next."""
+    """Return the lines that name the new files and the next commands."""
     is_here = folder.samefile(".")
     python = _own("python", _quoted(sys.executable))
     pipeline = next(name for name in files if name.suffix == ".yaml" and len(name.parts) == 1)

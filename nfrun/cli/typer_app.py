@@ -141,7 +141,7 @@ for command, (_, command_options, command_help) in all_commands().items():
 
 
 def main() -> NoReturn:
-    """Run the command line in `sys.argv` and exit. Called for what `parse_plain` does not parse."""
+    """Run the command line in `sys.argv` and exit. Called for lines that `parse_plain` does not parse."""
     prepare_std_streams()
     if VARIABLE in os.environ:
         answer_shell(app, os.environ)

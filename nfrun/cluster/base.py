@@ -35,7 +35,7 @@ class Engine(Protocol):
     on_gone: Callable[[str], object]
 
     def workers(self) -> Sequence[RemoteWorker]:
-        """Return the workers that there are, as last heard."""
+        """Return the workers of the cluster, as far as is known."""
 
     def submit(
         self,

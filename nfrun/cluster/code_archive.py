@@ -1,4 +1,4 @@
-"""Packs the files of a project for the workers of a cluster: a zip archive that is named by what is in it."""
+"""Packs the files of a project for the workers of a cluster: a zip archive, named by the digest of its content."""
 
 from __future__ import annotations
 

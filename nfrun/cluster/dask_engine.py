@@ -299,7 +299,7 @@ def _connect(address: str, cluster: Any) -> Any:
 
 
 def _check_address(address: str) -> None:
-    """Raise OSError if nobody listens there: Dask tries again and again. Raises ClusterError without certificates."""
+    """Raise OSError if no process listens: Dask tries again and again. Raises ClusterError without certificates."""
     host, _, port = address.partition("://")[2].rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
     security: Any = import_module("distributed.security").Security()

@@ -29,7 +29,7 @@ class Frame(NamedTuple):
 
 
 def write_frame(pipe: Connection, frame: Frame) -> None:
-    """Write a frame. Raises OSError if nobody reads it."""
+    """Write a frame. Raises OSError if the other end is closed."""
     pipe.send_bytes("\n".join(frame).encode())
 
 

@@ -58,7 +58,7 @@ def start(
 
 
 def wait_while_wanted(is_over: threading.Event, is_wanted: Callable[[], bool]) -> bool:
-    """Wait until it `is_over`. Returns whether it is: False once nobody wants it any more, for LEASE_SECONDS."""
+    """Wait until it `is_over`. Returns False if it is not wanted for LEASE_SECONDS."""
     wanted_at = time.monotonic()
     while not is_over.wait(_LOOK_SECONDS):
         if is_wanted():
@@ -69,7 +69,7 @@ def wait_while_wanted(is_over: threading.Event, is_wanted: Callable[[], bool]) -
 
 
 def drop(run: str, token: str) -> None:
-    """Kill an attempt that nobody wants any more, and wait for its end for a while. If none comes, it is lost."""
+    """Kill an attempt whose run has gone, and wait for its end for a while. If none comes, it is lost."""
     stop(run, token, kill=True)
     with _lock:
         host = _hosts.get(run)

@@ -79,7 +79,7 @@ def only_reads(part: ast.AST) -> bool:
 
 
 def makes_new(call: ast.Call, symbols: Symbols) -> bool:
-    """Return whether a function of a library makes something of what it is given, and changes nothing."""
+    """Return whether a function of a library computes something of its arguments, and changes nothing."""
     return last_name(call.func) in _READING | _CONSTANTS or _is_of_data(call.func, symbols)
 
 
@@ -218,7 +218,7 @@ def _is_object(body: ast.AST, symbols: Symbols) -> bool:
 
 
 def _is_of_data(function: ast.expr, symbols: Symbols) -> bool:
-    """Return whether a function, or a method of what it returns, makes data that others only read."""
+    """Return whether a function, or a method of its result, makes data that others only read."""
     part: ast.AST = function
     while isinstance(part, ast.Attribute | ast.Call | ast.Subscript):
         part = part.func if isinstance(part, ast.Call) else part.value

@@ -204,7 +204,7 @@ def _is_literal(call: ast.Call | None) -> bool:
 
 
 def _has_literal_names(text: ast.expr) -> bool:
-    """Return whether what is computed in an f-string stands inside of quotes, where it can name no variable."""
+    """Return whether a computed part of an f-string is inside of quotes, where it can name no variable."""
     if not isinstance(text, ast.JoinedStr):
         return False
     parts = (str(part.value) if isinstance(part, ast.Constant) else "\0" for part in text.values)
@@ -281,7 +281,7 @@ class ReachedCode:
         self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Statement]] = {}
 
     def digests(self, start: Item) -> tuple[Mapping[str, str], Sequence[str]]:
-        """Return the digests of what an item leads to, by item, and the modules and lists that were looked up."""
+        """Return the digests of the items that an item leads to, and the modules and lists that were looked up."""
         reached = self.names(start)
         names = dict.fromkeys(name for module in reached for name in _with_packages(module))
         lists = (module for module, names in reached.items() if _BELOW in names)

@@ -192,7 +192,7 @@ def absent_outputs(node: NodeSpec, results: Sequence[CheckResult]) -> tuple[Outp
 
 
 def failure_of_checks(node: NodeSpec, results: Sequence[CheckResult]) -> Failure | None:
-    """Return the failure of a node of which a check with `severity: error` does not hold, None if all hold."""
+    """Return the failure of a node if one of its checks with `severity: error` does not hold, None if all hold."""
     failed = failed_checks(results)
     if not failed:
         return None

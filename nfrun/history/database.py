@@ -420,7 +420,7 @@ class Journal:
             db.execute("update runs set status = ? where id = ?", (kept, self._run))
 
     def gone(self) -> Iterator[str]:
-        """Yield what is not at its path any more: the folder of the run, and the database."""
+        """Yield the paths that are gone: of the folder of the run, and of the database."""
         if self._state[0] != identity(self.folder):
             yield f"{self.folder}, the folder of this run,"
         if self._state[1] != identity(self.path):

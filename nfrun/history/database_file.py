@@ -123,7 +123,7 @@ class DatabaseFile:
                 self.begin_writing(fsync=fsync)
 
     def checkpoint(self) -> None:
-        """Move what is committed from the WAL into the file."""
+        """Move committed changes from the WAL into the file."""
         import sqlite3
 
         with self._lock, suppress(sqlite3.OperationalError):

@@ -105,7 +105,7 @@ def check_work_dir(work: WorkDir, budget: int | None) -> list[HealthCheck]:
 
 
 def _locks(work: WorkDir) -> HealthCheck:
-    """Return which locks are held, and by whom."""
+    """Return which locks are held, and which processes hold them."""
     held: list[dict[str, Any]] = []
     for path in (work.path / "lock", *sorted((work.path / "locks").glob("*"))):
         try:

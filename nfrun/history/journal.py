@@ -279,5 +279,5 @@ def node_of(line: dict[str, Any], folder: Path) -> RecordedNode:
 
 
 def reader_digest(output: OutputRef | FinishedOutput) -> str:
-    """Return a digest of what readers see of an output: its content digest and its schema digest."""
+    """Return the digest of an output for its readers: of its content and its schema."""
     return f"{output.digest or ''} {output.schema_digest or ''}"

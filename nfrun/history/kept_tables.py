@@ -36,7 +36,7 @@ _USED = ".used"
 
 
 def kept_in_place(database: Database, place: Place, *, now: float | None = None) -> list[KeptTable]:
-    """Return what is in a place that machines share, under the names there, with the protection of `Database.tables`.
+    """Return the outputs in a place that machines share, by their names, with the protection of `Database.tables`.
 
     What no journal names costs nothing to remove: code, and copies of local outputs. With `now`, in seconds since 1970,
     it is protected for an hour after it was put. Raises PlaceError.
@@ -69,7 +69,7 @@ def size_of(tables: Iterable[KeptTable]) -> int:
 
 
 def place_over_budget(place: Place, kept: Sequence[KeptTable], budget: int | None) -> list[KeptTable]:
-    """Return what is to be removed of the outputs `kept` in a place. Without a budget they may take 1 TB."""
+    """Return which of the outputs `kept` in a place to remove. Without a budget they may take 1 TB."""
     return tables_to_remove(kept, budget_of(place.local_path(""), size_of(kept), budget, _MOST_STORED))
 
 
@@ -213,7 +213,7 @@ def streams_of(folder: Path) -> list[Path]:
 
 
 def paths_in(folder: Path) -> list[Path]:
-    """Return what is in a folder, by name; nothing if it cannot be listed."""
+    """Return the paths in a folder, by name; none if it cannot be listed."""
     with suppress(OSError):
         return sorted(folder.iterdir())
     return []

@@ -194,7 +194,7 @@ class StoredPlan:
 
     @property
     def addresses(self) -> list[str]:
-        """The addresses of what is removed."""
+        """The addresses of the outputs to remove."""
         return [address_of(self.place.uri, name) for name in self.names]
 
     def remove(self) -> None:

@@ -182,7 +182,7 @@ def _name(node: NodeSpec) -> str:
 
 
 def _call_of(node: NodeSpec, found: LookupResult) -> _Call | None:
-    """Return what is called for a piece, None if the source does not show it."""
+    """Return the function that is called for a piece, None if the source does not show it."""
     assert node.map is not None
     given, name, over = given_by(node), _name(node), node.map.over
     signature = found.likely

@@ -39,7 +39,7 @@ class CancelToken:
 
     @property
     def killable(self) -> bool:
-        """Whether `kill` can end what is running now."""
+        """Whether `kill` can end the work under way."""
         with self._lock:
             return any(kill for _, kill in self._callbacks)
 

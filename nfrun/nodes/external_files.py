@@ -132,7 +132,7 @@ class ExternalInputs:
         }
 
     def missing(self, spec: NodeSpec) -> str:
-        """Return the first entry of `files` of which there was no file when the snapshot was taken, "" if none."""
+        """Return the first entry of `files` that had no file when the snapshot was taken, "" if all had."""
         before, renamed = (self.snapshot(spec) or {}) if spec.files else {}, from_base(spec)
         return next((entry for entry in spec.files if before.get(renamed(entry)) == ""), "")
 
@@ -290,7 +290,7 @@ def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:
 
 
 def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) -> dict[str, dict[str, Path]]:
-    """Return the files of each entry, by the name to show; none for an entry of which there is no file.
+    """Return the files of each entry, by the name to show; none for an entry without a file.
 
     `base` is the folder of the pipeline here and below. Names to show are relative to it, entries to that of the node.
     """
@@ -304,7 +304,7 @@ def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) ->
 
 
 def failure_without(entry: str, spec: NodeSpec, base: Path) -> Failure:
-    """Return the `Failure` of a node for an entry of its `files` of which there is no file."""
+    """Return the `Failure` of a node for an entry of its `files` without a file."""
     what, hint = describe_missing(entry, folder_of(spec, base))
     return Failure(Cause.NODE, "", f"{what}, which 'files' of the node names", details=hint)
 

@@ -1,4 +1,4 @@
-"""Finds the folder of a node, that of the file which declares it, and says what is wrong with a path in it."""
+"""Finds the folder of a node, which is that of its pipeline file, and says why a path in it is wrong."""
 
 from __future__ import annotations
 

@@ -277,7 +277,7 @@ def _ending_in(path: str) -> str:
 
 
 def wrong_file(node: NodeSpec, folder: Path) -> tuple[str, str] | None:
-    """Return what is wrong with the path of a node that hands on a file or a folder, and a hint. Raises OSError."""
+    """Return why the path of a node that hands on a file or a folder is wrong, and a hint. Raises OSError."""
     source, form = local_source(node.body) or "", _form(node)
     try:
         is_folder = stat.S_ISDIR((folder / source).stat().st_mode)

@@ -79,7 +79,7 @@ def _refuse(uri: str) -> Any:
 
 
 def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated: bool = True) -> Iterator[Problem]:
-    """Yield what is wrong with a value, which messages call `whole`.
+    """Yield the mistakes in a value, which messages call `whole`.
 
     Not `evaluated`: it is a mapping, and entries with expressions are checked once these are evaluated.
     """

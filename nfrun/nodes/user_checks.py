@@ -58,7 +58,7 @@ def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[Problem]:
 
 
 def query_problems(check: Check, node: NodeSpec) -> Iterator[Problem]:
-    """Yield what is wrong with the query of a check of a node, but for columns."""
+    """Yield the problems of the query of a check, except for its columns."""
     if check.kind == SQL.name:
         yield from examine(node_of(check, node), ())
 

@@ -154,7 +154,7 @@ def values(context: NodeContext, takes_context: bool) -> dict[str, Any]:
 
 
 def parameters_of(function: Any) -> Mapping[str, Parameter]:
-    """Return the parameters of a function, or of what makes a class; none if they are not known."""
+    """Return the parameters of a function or of a class's `__init__`; none if they are not known."""
     try:
         return signature_of(function).parameters
     except (TypeError, ValueError):

@@ -135,7 +135,7 @@ def _written(context: NodeContext, table: Any) -> list[tuple[str, int | None, in
 
 
 def _record_layouts(context: NodeContext, folders: Iterable[str]) -> None:
-    """Record what is in each folder that has been replaced: the node runs again if anything else comes to be there."""
+    """Record the files in each folder that has been replaced: the node runs again if they change."""
     from nfrun.system.checksums import LAYOUT, layout_checksum
 
     renamed = from_base(context.node)

@@ -201,7 +201,7 @@ def _real_paths() -> _RealPath:
 
 
 def _written(named: str, folder: Path, writers: _Writers, real_path: _RealPath) -> Iterator[tuple[str, str]]:
-    """Yield the writers of what is meant by a path or a glob pattern. A folder with `/` is all that is in it."""
+    """Yield the writers of the files that a path or a glob pattern names. A folder with `/` names all files in it."""
     if (real := real_path(folder / named)) in writers:
         yield writers[real]
     elif has_magic(named):

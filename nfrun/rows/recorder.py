@@ -133,7 +133,7 @@ class ResultWriter:
             self._raise_error()
 
     def close(self) -> None:
-        """Write what is left, and close the file. Raises HandoffError."""
+        """Write the rest, and close the file. Raises HandoffError."""
         with self._change:
             self._closed = True
             self._change.notify()

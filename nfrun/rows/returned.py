@@ -1,4 +1,4 @@
-"""Makes a table of what a function returned for the rows of a piece: one row for each, or with `explode`, several."""
+"""Makes a table of a function's results for the rows of a piece: one row for each, or with `explode`, several."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def together(found: Sequence[PlainRows]) -> pa.Table:
 
 
 def _plain_columns(value: Any, rows: int) -> Mapping[Any, Any] | None:
-    """Return the columns of what a function returned, None if they are not plain."""
+    """Return the columns of a function's result, None if they are not plain."""
     if not 0 < rows <= _MOST_ROWS:
         return None
     if type(value) is dict:

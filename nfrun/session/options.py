@@ -451,7 +451,7 @@ class ClusterOptions(Options):
     )
 
     def check(self) -> None:
-        """Refuse what is for clusters without one."""
+        """Refuse the options of clusters in a run without one."""
         for option, value in (("--address", self.address), ("--store", self.store)):
             if value is not None and getattr(self, "executor", None) not in CLUSTERS:
                 raise UsageError(f"it is for clusters: give --executor {CLUSTERS[0]}, too", option)

@@ -1,4 +1,4 @@
-"""A run of a pipeline as an object: what is prepared, what is under way, and what is left at the end.
+"""A run of a pipeline as an object: before it begins, under way, and at its end.
 
 `run_setup.py` prepares a run and carries it out.
 """

@@ -156,7 +156,7 @@ def file_checksum(path: Path | str) -> str:
 
 
 def _checksum(file: int) -> str:
-    """Return the checksum of what is left of an open file."""
+    """Return the checksum of the rest of an open file."""
     hasher = xxh3_128()
     while chunk := os.read(file, _CHUNK):
         hasher.update(chunk)
@@ -164,7 +164,7 @@ def _checksum(file: int) -> str:
 
 
 class HashedFile:
-    """Writes to an unbuffered file, and takes the checksum of what is written. Arrow accepts it as a file.
+    """Writes to an unbuffered file, and takes the checksum of its bytes. Arrow accepts it as a file.
 
     It hashes and writes blocks of 1 MiB in turns: a block is still in the processor's cache when it is written, and the
     kernel finds the memory for it at once. With 10 MB in one call, it looks for larger pages, which a virtual machine
@@ -224,7 +224,7 @@ def shown_name(name: str) -> str:
 
 
 def layout_checksum(folder: Path | str) -> str:
-    """Return the checksum of what is in a folder, but not of the content of files; "" if there is no folder.
+    """Return the checksum of the names in a folder, not of the content of files; "" if there is no folder.
 
     It depends on the paths of files, folders and links, on whether files can be executed, and on where links lead.
     """

@@ -58,7 +58,7 @@ def read_csv(
 
 
 def _read_rows(source: CsvSource, columns: Sequence[str] | None, types: Types) -> tuple[pa.Table, Mapping[int, str]]:
-    """Return the table, and what is wrong with rows that it leaves out as values do not have their types."""
+    """Return the table, and a warning about rows that it leaves out since a value does not have its type."""
     options = source.options
     try:
         return _finished(_read_guessing(source, columns, types), options, types)
@@ -227,7 +227,7 @@ def _other_delimiter(names: Sequence[str]) -> str:
 
 
 def warnings(table: pa.Table, options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is told of a table whose header seems to be one of another delimiter, or a row."""
+    """Yield a warning if the header seems to have another delimiter, or to be a row."""
     names = [name for name in table.schema.names if name != FILE_NAME]
     if "delimiter" not in options and (found := _other_delimiter(names)):
         how = f"'with: {{delimiter: {json.dumps(found)}}}' makes several of it"

@@ -55,7 +55,7 @@ class CsvOptions:
 
 
 def wrong_option(name: str, value: Any, options: Mapping[str, Any], ending: str = "") -> tuple[str, str] | None:
-    """Return what is wrong with the value of an option beside the others, and what to do; None if it is right."""
+    """Return why the value of an option is wrong beside the others, and what to do; None if it is right."""
     if name == "header" and isinstance(value, list):
         if not value or not _are_texts(value) or len(set(value)) < len(value):
             return "the names under 'header' must be different texts", "for example header: [id, name]"

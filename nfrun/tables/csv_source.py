@@ -46,7 +46,7 @@ class CsvSource:
 
     @cached_property
     def _header(self) -> Record:
-        """The first row, of which only the beginning of the file is read. Raises ValueError if it is wrong."""
+        """The first row. Reads only the beginning of the file. Raises ValueError if the row is wrong."""
         with self.open() as stream:
             beginning = islice(iter(lambda: stream.read(_HEADER_BLOCK), b""), _HEADER_BLOCKS)
             header = next((record for record in self._records(beginning) if record.is_row), Record(1, b""))

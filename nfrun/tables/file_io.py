@@ -125,7 +125,7 @@ def read_parquet(files: Sequence[InputFile], columns: Sequence[str] | None, part
 
 
 def parquet_shape(file: InputFile) -> tuple[pa.Schema, int]:
-    """Return the schema and the number of rows of a Parquet file, of which only the end is read.
+    """Return the schema and the number of rows of a Parquet file. Reads only the end of the file.
 
     Raises FormatError, OSError.
     """

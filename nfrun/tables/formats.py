@@ -114,7 +114,7 @@ def resolve_files(source: str, base: Path) -> dict[str, Path] | None:
 
 
 def folder_hint(folder: str) -> str:
-    """Return how to read the files in a folder, of which the path has no `/` at its end."""
+    """Return how to read the files in a folder. Its path has no `/` at its end."""
     return f"read: {folder}/ reads all of its files"
 
 

@@ -44,7 +44,7 @@ class WrittenFile:
     whole: pa.Buffer | None = None
 
     def described(self, ref: OutputRef) -> OutputRef:
-        """Return the reference of an output with what is known of its file."""
+        """Return the reference of an output with the size, digests and checksum of its file."""
         return replace(
             ref, digest=self.digest, size=self.size, checksum=self.checksum, schema_digest=self.schema_digest
         )

@@ -105,7 +105,7 @@ def _type_of(texts: Sequence[str]) -> pa.DataType:
 
 
 def with_plain_columns(table: pa.Table) -> pa.Table:
-    """Return the table without encodings of columns of which Arrow cannot take rows."""
+    """Return the table without encodings of columns from which Arrow cannot take rows."""
     for i, field in enumerate(table.schema):
         if pt.is_string_view(field.type) or pt.is_binary_view(field.type):
             plain = plain_column(table.column(i))

@@ -143,7 +143,7 @@ def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Record
 
 
 def _bytes_of(batch: pa.RecordBatch) -> int:
-    """Return the bytes of a batch; 0 for narrow rows, of which MIN_ROWS have no more than _MIN_BYTES."""
+    """Return the bytes of a batch; 0 if its rows are so narrow that MIN_ROWS take at most _MIN_BYTES."""
     return int(batch.nbytes) if batch.get_total_buffer_size() * MIN_ROWS >= _MIN_BYTES * batch.num_rows else 0
 
 

@@ -209,7 +209,7 @@ class _Values:
 
 
 def _few(texts: Collection[str], most: int = _MOST) -> Collection[str]:
-    """Return texts without duplicates. Of too many, what is left are their words, up to what is not known."""
+    """Return texts without duplicates. If there are too many, return their words up to the first unknown part."""
     found = dict.fromkeys(texts)
     if len(found) > most:
         found = dict.fromkeys([ANY, *(word for text in found for word in _words(text))])
@@ -218,7 +218,7 @@ def _few(texts: Collection[str], most: int = _MOST) -> Collection[str]:
 
 @lru_cache(100_000)  # much code has the same texts in many names
 def _words(text: str) -> list[str]:
-    """Return the words of a text that may name files, each up to what is not known."""
+    """Return the words of a text that may name files, each up to its first unknown part."""
     words = (word.partition(ANY) for word in _SPLIT.split(text))
     return [f"{known}{hole}" for known, hole, _ in words if "/" in known or "." in known]
 
@@ -379,7 +379,7 @@ class NodeFiles:
 
 
 def _finished(path: str) -> str:
-    """Return a path with `*` for what is not known."""
+    """Return a path with `*` for unknown parts."""
     path = re.sub(f"(?<=/){ANY}(?=/|$)", "**", path).replace(ANY, "*")
     return path.removeprefix("./") if len(path) > 2 else path
 

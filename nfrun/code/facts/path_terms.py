@@ -53,7 +53,7 @@ def text_of(value: str) -> Term:
 
 
 def any_of(parts: Iterable[Term]) -> Term:
-    """Return the term of what has one of several values, or all of them."""
+    """Return the term of a name that has one of several values, or all of them."""
     found = [part for part in parts if part is not NO_FILE]
     return found[0] if len(found) == 1 else Term("any", found) if found else NO_FILE
 

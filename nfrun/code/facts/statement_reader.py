@@ -354,7 +354,7 @@ class StatementReader:
     # -- expressions ---------------------------------------------------------------------------------------------------
 
     def _term(self, node: ast.expr) -> Term:
-        """Return the term of an expression, and take what is in it."""
+        """Return the term of an expression, and collect the facts in it."""
         if isinstance(node, _NAMES):
             self._take(node)
         return self._inner(node)

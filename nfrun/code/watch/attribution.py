@@ -73,13 +73,13 @@ class Attribution:
             self._modules  # noqa: B018
 
     def shared_with(self, node: str, known: int) -> Sequence[SharedObservation]:
-        """Return what was used until now in code that the node shares, without the first `known` ones."""
+        """Return the uses until now of code that the node shares, without the first `known` ones."""
         with self._lock:
             self._take_new()
             return self._seen.get(node, [])[known:]
 
     def complete(self, node: str, own: Observation | None) -> Observation:
-        """Return the observation of an attempt at the node, with what was opened in code that the node shares."""
+        """Return the observation of an attempt at the node, with the files opened in code that the node shares."""
         with self._lock:
             self._take_new()
             others = [*self._seen.get(node, ())]

@@ -45,7 +45,7 @@ _BUSY = threading.local()
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call `listener` for the `EVENTS` of all threads of this process, but not for what it does itself."""
+    """Call `listener` for the `EVENTS` of all threads of this process, except for its own."""
     with _INSTALLING:
         if not _INSTALLED:
             _INSTALLED.append(None)

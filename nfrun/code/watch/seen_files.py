@@ -46,7 +46,7 @@ class RecordedFiles:
         return "." if path == self._folder else name_below(self._folder, path)
 
     def checksum(self, name: str, *, recheck: bool = False) -> str:
-        """Return the checksum of what the name stands for now, "" if it is not there."""
+        """Return the checksum of the file with this name now, "" if it is not there."""
         if name == WORKING_DIRECTORY:
             return self._working_directory
         path = os.path.join(self._folder, name)

@@ -342,7 +342,7 @@ class CachedAttempts:
         return replace(self._hit(start, hit), checks=results, absent=absent)
 
     def _referred(self, start: NodeStarted) -> dict[OutputId, str]:
-        """Return the reader digests of what the checks of a node refer to; waits until they are known."""
+        """Return the reader digests of the outputs that the checks of a node refer to; waits until they are known."""
         spec = self._nodes[start.node]
         refs = [start.inputs.get(output) for item in spec.references for output in item.outputs]
         return {ref.id: reader_digest(self.store.wait_digest(ref)) for ref in refs if ref is not None}

@@ -42,7 +42,7 @@ def with_keys(
     *,
     read_more: bool = False,
 ) -> tuple[CheckResult, ...]:
-    """Return results with their keys. `digests` are reader digests of what the node's checks refer to.
+    """Return results with their keys. `digests` are reader digests of the outputs that the node's checks refer to.
 
     With `read_more`, code of the checks has read files or used hosts, which are in no key. A check that is always made
     has a key only if it does not hold: `refusal` compares these.

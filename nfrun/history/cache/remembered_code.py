@@ -56,7 +56,7 @@ def save_checks(known: KnownChecks, write: Write) -> None:
 
 
 def _saved(read: Read) -> dict[str, Any]:
-    """Return what was saved with the same code of nfrun, {} if it is of another one."""
+    """Return the saved mapping if the same version of nfrun saved it, else {}."""
     saved = read()
     return saved if saved.get("reader") == _reader() else {}
 

@@ -1,4 +1,4 @@
-"""Writes when what ran as a file of Chrome trace events, which Perfetto opens, from what is recorded of a run."""
+"""Writes the times of a recorded run as a file of Chrome trace events, which Perfetto opens."""
 
 from __future__ import annotations
 

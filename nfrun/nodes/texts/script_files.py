@@ -125,7 +125,7 @@ class _Search:
         self.found.has_chmod |= _CHMOD.search(text) is not None
 
     def python(self, tree: ast.Module, beside: list[str]) -> None:
-        """Look for what a Python script names and imports."""
+        """Look for the files that a Python script names, and for its imports."""
         left: list[ast.AST] = [tree]
         while left:
             node = left.pop()
@@ -240,7 +240,7 @@ def _appends(call: ast.Call) -> bool:
 
 
 def _text(node: ast.AST) -> str:
-    """Return the text that an expression has as its value, with `*` for what is computed; "" if it is no text."""
+    """Return the text that an expression has as its value, with `*` for computed parts; "" if it is no text."""
     match node:
         case ast.Constant(value=str(text)):
             return text

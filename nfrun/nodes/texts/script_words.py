@@ -80,7 +80,7 @@ def commands(text: str, variables: Mapping[str, str], *, nested: bool = True) ->
 
 
 def _without_computed(text: str) -> tuple[str, list[str]]:
-    """Return the text with OWN or `*` in place of what commands in it compute, and these commands."""
+    """Return the text with OWN or `*` in place of commands in it, and these commands."""
     text = _OWN_PATH.sub(OWN, text)
     inner: list[str] = []
     while found := _COMPUTED.search(text):

@@ -151,7 +151,7 @@ def _computed_names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str,
 
 
 def _argument(text: str, values: Mapping[str, Any], variables: Mapping[str, list[str]]) -> list[str]:
-    """Return what the expression at the beginning of the text may give, with `*` for what is not known."""
+    """Return the values that the expression at the beginning of the text may have, with `*` for unknown parts."""
     found: list[str] = []
     current, depth, is_list = [""], 0, False
     for part in _PART.finditer(text):

@@ -94,7 +94,7 @@ def outputs_of(result: Result, node: NodeSpec, id: str) -> Any:
 
 
 def _node(pipeline: Pipeline, id: str) -> NodeSpec:
-    """Return the node of this id, or that of which it is a cell. Raises UsageError."""
+    """Return the node with this id, or the node with this cell. Raises UsageError."""
     if not isinstance(id, str):
         raise UsageError(f"{ellipsize(repr(id), 60)} is no id of a node", "id")
     name = id if id in pipeline.nodes else id.partition("@")[0]

@@ -221,7 +221,7 @@ def _check_executor(executor: str, program: Program) -> None:
 
 
 def _run(run: Run, messages: ProgramMessages, progress: bool | None, on_prepared: Callable[[], object]) -> Result:
-    """Run what is set up. Calls `on_prepared` when nodes begin to run."""
+    """Carry out a run that is set up. Calls `on_prepared` when nodes begin to run."""
     from nfrun.session.api.progress import progress_reporters
 
     caught: list[int] = []

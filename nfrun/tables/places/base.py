@@ -47,7 +47,7 @@ class PlacedFile:
 
 
 def address_of(place: str, name: str) -> str:
-    """Return the address of what has this name in the place with this address."""
+    """Return the address of the file with this name in the place with this address."""
     base, mark, options = place.partition("?")
     return f"{base.rstrip('/')}/{quote(name)}{mark}{options}"
 
@@ -78,7 +78,7 @@ def has_credentials(address: str) -> bool:
 
 
 def path_of(address: str) -> str | None:
-    """Return the path of what is in a folder, None if the address is one of object storage."""
+    """Return the path of a file in a folder, None if the address is one of object storage."""
     return unquote(urlsplit(address).path) if scheme_of(address) == "file" else None
 
 

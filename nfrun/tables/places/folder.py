@@ -88,7 +88,7 @@ class Folder:
         return path
 
     def local_path(self, name: str) -> Path:
-        """Return the path if what is there can be read without a copy of it. It need not be there."""
+        """Return the path if the file can be read without a copy of it. It need not be there."""
         return self.path / name
 
     def size(self, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Keeps copies of what is in object storage on this machine, for all processes of its user.
+"""Keeps copies of objects of object storage on this machine, for all processes of its user.
 
 A copy is fetched once, whichever processes ask for it. The folder is bounded: what has not been used for longest goes
 first, but nothing that a process uses now. Locks are on open files, so that they end with their process.

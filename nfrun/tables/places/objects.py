@@ -73,7 +73,7 @@ class Objects:
             return self._cache.get(name, lambda folder: self._fetch(name, folder), size)
 
     def local_path(self, name: str) -> None:
-        """Return None: what is here is a copy."""
+        """Return None: a file here is a copy."""
 
     def size(self, name: str) -> int | None:
         """Return the size in bytes, that of the `tar` file for a folder; None if there is no such name."""

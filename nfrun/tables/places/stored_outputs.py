@@ -65,7 +65,7 @@ class StoredOutputs:
         self._lock = threading.Lock()
 
     def get(self, stored: str, size: int | None = None) -> Path:
-        """Return a path with the content of what has this address, see `Folder.get`."""
+        """Return a path with the content at this address, see `Folder.get`."""
         with _handoff_errors():
             uri, name = place_and_name(stored)
             return self._opened(uri).get(name, size)

@@ -47,7 +47,7 @@ def rank(scores: pa.Table) -> pa.Table:
 
 
 def is_good(ranking: pa.Table, least: float) -> str | None:
-    """Return what is wrong with the best model, and None if nothing is."""
+    """Return why the best model is not good enough, and None if it is."""
     best = ranking.to_pylist()[0]
     if best["accuracy"] < least:
         return f"{best['model']} has an accuracy of {best['accuracy']}, below {least}"
