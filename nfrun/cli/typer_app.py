@@ -92,7 +92,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", metavar=" ", help="Show the version.", is_eager=True)] = False,
 ) -> None:
     """Handle the options that come before a command."""
     if version:
@@ -123,6 +123,8 @@ def _parameter(option: Field[Any]) -> Parameter:
     make = partial(typer.Option, *flags) if flags else partial(typer.Argument, show_default=False)
     default = {MISSING: Parameter.empty, (): None}.get(option.default, option.default)
     settings = {"rich_help_panel": option.metadata["group"] or None, **settings}
+    if option.metadata["kind"] is bool:
+        settings = {"metavar": " ", **settings}  # and not "<bool>", as if it took a value
     offered: Any = option.metadata["kind"] if default is not None else option.metadata["kind"] | None
     if choices:  # they are checked in `options.py`
         settings = {"metavar": f"<{'|'.join(choices)}>", **settings}
@@ -151,7 +153,7 @@ def main() -> NoReturn:
             help_of = [*words[1:], "--help"] if words[:1] == ["help"] else words  # `help run` is `run --help`
             code = app(help_of, prog_name="nfrun", standalone_mode=False)
         except _UsageError as error:
-            if words[0].endswith((".yaml", ".yml")) and error.message.startswith("No such command"):
+            if words and words[0].endswith((".yaml", ".yml")) and error.message.startswith("No such command"):
                 error.message = f"No such command '{words[0]}'. Did you mean 'run {words[0]}'?"
             buffer = io.StringIO()
             error.show(buffer)

@@ -160,7 +160,7 @@ def _change(status: Pair) -> str:
 
 
 def _outputs(before: RecordedNode, after: RecordedNode, rows: Rows) -> Iterator[dict[str, Any]]:
-    for id, output in {output.id: output for output in (*after.outputs, *before.outputs)}.items():
+    for id, output in {output.id: output for output in (*before.outputs, *after.outputs)}.items():
         old, new = before.output(id), after.output(id)
         if old is not None and new is not None and reader_digest(old) == reader_digest(new):
             continue

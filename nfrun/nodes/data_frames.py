@@ -45,9 +45,11 @@ def _imported(function: Callable[..., Any]) -> Mapping[str, str]:
     made: Any = vars(function).get("__init__") if isinstance(function, type) else function
     libraries = {name: sys.modules[name] for name in ("pandas", "polars") if name in sys.modules}
     known: dict[int, str] = {id(module): name for name, module in libraries.items()}
-    known |= {id(module.DataFrame): f"{name}.DataFrame" for name, module in libraries.items()}
+    for name, module in libraries.items():
+        if hasattr(module, "DataFrame"):  # another thread may be importing it
+            known[id(module.DataFrame)] = f"{name}.DataFrame"
     names = getattr(inspect.unwrap(made), "__globals__", {}) if made else {}
-    return {name: known[id(value)] for name, value in names.items() if id(value) in known}
+    return {name: known[id(value)] for name, value in dict(names).items() if id(value) in known}
 
 
 def as_frames(arguments: Mapping[str, Any], libraries: Mapping[str, str]) -> dict[str, Any]:

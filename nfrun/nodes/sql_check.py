@@ -51,6 +51,17 @@ def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[Problem]:
         yield from _check_tables(node, [statement.query for statement in statements], others)
 
 
+def ends_with_query(text: str) -> bool:
+    """Return whether the last of some statements that can be parsed gives rows; True if DuckDB is not installed."""
+    try:
+        import duckdb
+    except ImportError:
+        return True
+    last = _connection().extract_statements(text)[-1]
+    is_query = last.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]
+    return is_query or last.type is duckdb.StatementType.MULTI or "returning" in last.query.lower()
+
+
 def _connection() -> Any:
     """Return this thread's connection that parses and binds queries. It reads no files, and loads no extensions.
 

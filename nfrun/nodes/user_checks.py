@@ -59,8 +59,16 @@ def check_problems(check: Check, lookup: FunctionLookup) -> Iterator[Problem]:
 
 def query_problems(check: Check, node: NodeSpec) -> Iterator[Problem]:
     """Yield the problems of the query of a check, except for its columns."""
-    if check.kind == SQL.name:
-        yield from examine(node_of(check, node), ())
+    if check.kind != SQL.name:
+        return
+    wrong = [*examine(node_of(check, node), ())]
+    yield from wrong
+    if all(found.is_warning for found in wrong):
+        from nfrun.nodes.sql_check import ends_with_query
+
+        if not ends_with_query(check.value):
+            hint = "the rows that it gives are the failing ones: end it with a select"
+            yield Problem((SQL.name,), "this check gives no rows", hint)
 
 
 def query_columns(check: Check, node: NodeSpec, schema: Any) -> Problem | None:

@@ -23,7 +23,7 @@ from nfrun.tables.plain_arrays import (
 )
 
 # Import pyarrow.compute where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls don't need it.
-_VERSION = b"nfrun table digest 1"  # raise it with every change that gives the same table another digest
+_VERSION = b"nfrun table digest 1"  # raise it with every change by which another table could have the same digest
 
 
 class Digest:

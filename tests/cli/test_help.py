@@ -89,3 +89,16 @@ def test_help_is_asked_for_in_either_way(tmp_path: Path, here: Here) -> None:
 def test_words_that_nfrun_does_not_have(words: str, told: str, tmp_path: Path, here: Here) -> None:
     done = here(tmp_path, *words.split())
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"Error: {told}")
+
+
+def test_without_a_command_the_help_is_printed(tmp_path: Path, here: Here) -> None:
+    done = here(tmp_path)
+    assert done.returncode == 2
+    assert "Make and run a pipeline" in done.stdout + done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_options_without_a_value_show_none() -> None:
+    assert "<bool>" not in help_of("run").replace(
+        next(line for line in help_of("run").splitlines() if "--help" in line), ""
+    )

@@ -304,7 +304,7 @@ def test_a_source_is_read_again_if_it_has_the_same_content(tmp_path: Path, here:
     assert opened(project, "data", "--format", "csv") == '"n"\n1\n2\n'
     assert opened(project, "data").splitlines()[1] == "data: 2 rows, 1 column"
     refused = project.look("open", "data", "--format", "path")
-    why = "no file of 'data' is kept, as its node only reads files: name another format"
+    why = "no file of 'data' alone is kept: name another format"
     assert (refused.returncode, refused.stderr) == (2, f"nfrun: {why}\n")
     assert project.nfrun("shell", "count", stdin="print(table.num_rows)").stdout == "2\n"
     shutil.copytree(tmp_path / ".nfrun", tmp_path / "copied" / ".nfrun")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import time
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import polars as pl
@@ -335,3 +337,11 @@ def test_a_data_frame_with_which_polars_panics_ends_no_process() -> None:
         assert to_table(frame).num_rows == 2  # a later version may have one
     except NodeError as error:
         assert "polars cannot make an Arrow table of this data frame (price: List(" in str(error)
+
+
+def test_a_library_that_another_thread_imports_has_no_frames_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "polars", ModuleType("polars"))
+
+    def function(table: pd.DataFrame) -> None: ...
+
+    assert frames_of(function, parameters_of(function)) == {"table": "pandas"}

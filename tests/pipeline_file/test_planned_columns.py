@@ -414,6 +414,10 @@ def test_nodes_that_read_one_file_with_other_options_have_other_columns() -> Non
             "check.sql:2:1: a check of 'b' reads the column 'idd', which its table does not have: did you mean 'id'?",
         ),
         ("sql: '-- nothing'", "6:20: the query is empty: it begins with select or from"),
+        (
+            "sql: create table t as from this",
+            "6:20: this check gives no rows: the rows that it gives are the failing ones: end it with a select",
+        ),
         ("sql: create temp table t as from this; from t where id < 0", ""),
         ("sql: pivot this on name using sum(id)", ""),
         ("references: {id: a(name)}", ""),

@@ -313,7 +313,8 @@ def _usable_entries(
         files = recorded.now(entry.reads, recheck=recheck)
         has_effect = not entry.outputs or kind_of(spec).runs.for_effect  # such as a script that uploads a file
         if has_effect and (spec.cache is not True or entry != history.last(spec.id)):
-            reasons.append(f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}")
+            of_effect = f"{'' if entry.outputs else 'it gave no output, so '}{FOR_EFFECT}"
+            reasons.append("it has done something else since then" if spec.cache is True else of_effect)
             break
         elif entry.map is not None and entry.map.failed:
             rows = "row" if entry.map.failed == 1 else "rows"

@@ -60,7 +60,9 @@ def _masked(value: Any, redact: Callable[[str], str], *, is_of_user: bool) -> An
         found = {}
         for key, item in value.items():
             is_id = not is_of_user and key in _IDS and not _has_documents(item)
-            found[redact(key)] = item if is_id else _masked(item, redact, is_of_user=is_of_user or key in _VALUES)
+            # Of a run `inputs` are the user's, of a node they are documents.
+            is_value = key in _VALUES and not (key == "inputs" and isinstance(item, list))
+            found[redact(key)] = item if is_id else _masked(item, redact, is_of_user=is_of_user or is_value)
         return found
     if not is_of_user or value is None or isinstance(value, bool):
         return value

@@ -102,7 +102,7 @@ class RunTables:
             return found
         path = self.path(output)
         if path is None:
-            raise NotRecorded(f"no file of '{output}' is kept, as its node only reads files: name another format")
+            raise NotRecorded(f"no file of '{output}' alone is kept: name another format")
         return path
 
     def tables(self, outputs: Iterable[OutputId]) -> dict[OutputId, Any]:
