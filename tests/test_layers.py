@@ -27,7 +27,7 @@ rows 2567
 nodes 6133
 pipeline_file 5721
 engine 3910
-cluster 2389
+cluster 2390
 history 5269
 reports 3219
 lookback 3587

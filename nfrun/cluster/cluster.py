@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -32,10 +32,10 @@ _CLOSE_SECONDS = 1.5  # for the hosts to end, at least
 _TOLD_SECONDS = 5.0  # for which an attempt waits for what no worker has, until it is said
 _MORE_UNDER_WAY = 64  # attempts than twice the threads: the engine sees a queue, and others have their turn
 _MOST_WAITING = 1000  # attempts, each on a thread, for what no worker has
-
-Needs = tuple[tuple[str, float], ...]  # what an attempt takes of a worker beside a thread
 _KILL_SECONDS = 2.0  # for an attempt that was killed to tell that it has ended
 _GONE_SECONDS = 10.0  # for the run to stop the attempts of a cluster that is gone
+
+Needs = tuple[tuple[str, float], ...]  # what an attempt takes of a worker beside a thread
 
 
 class ClusterExecutor(ThreadExecutor):
@@ -59,9 +59,10 @@ class ClusterExecutor(ThreadExecutor):
         Attempts that wait for what no worker has do not count: others go on beside them.
         """
         workers, waiting = self._engine.workers(), list(self._attempts.waiting.values())
+        has = cache(lambda needs: any(_has(worker, needs) for worker in workers))
         lacking: dict[Needs, list[str]] = {}
         for name, needs in waiting:
-            if not any(_has(worker, needs) for worker in workers):
+            if not has(needs):
                 lacking.setdefault(needs if workers else (), []).append(name)
         self._lacks = {needs: self._lacks.get(needs, now) for needs in lacking}
         for needs, names in lacking.items():
@@ -301,7 +302,7 @@ class RemoteAttempts(OrderedAttempts):
         return with_changes(outcome, start, ended.named, spec, base, self._checksums)
 
     def _cancelled(self, start: NodeStarted, cancel_token: CancelToken) -> Outcome:
-        """Return the outcome of an attempt that was stopped. If the cluster is gone, the run is told to stop first."""
+        """Return the outcome of an attempt that was stopped. If the cluster is gone, ask the run to stop first."""
         if self._gone and not cancel_token.cancelled:
             stopped = threading.Event()
             with cancel_token.on_cancel(stopped.set):
