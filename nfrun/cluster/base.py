@@ -98,5 +98,5 @@ def is_local(address: str) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """Return whether what is sent to an address is encrypted or stays on this machine."""
+    """Return whether messages to an address are encrypted or stay on this machine."""
     return address.startswith("tls://") or is_local(address)

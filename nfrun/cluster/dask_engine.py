@@ -38,7 +38,7 @@ Ended = Callable[[str | None, str], object]
 
 @mutable
 class _Attempt:
-    """An attempt under way: whom to tell what is heard of it, its task, and its execution once that has begun."""
+    """An attempt under way: its callbacks, its task, and its execution once that has begun."""
 
     on_begin: Callable[[str, tuple[int, ...]], object]
     on_message: Heard
@@ -337,7 +337,7 @@ def _text(error: Any) -> str:
 
 
 class _Silence:
-    """Dask logs nothing meanwhile: what goes wrong is told once, in nfrun's words."""
+    """Silences Dask's log: nfrun reports each error once, in its own words."""
 
     def __init__(self) -> None:
         names = [name for name in logging.root.manager.loggerDict if f"{name}.".startswith("distributed.")]

@@ -67,7 +67,7 @@ def make(topic: str, run: str, key: str, token: str, gpu: float) -> None:
 
 @contextmanager
 def _held_units(worker: Any, gpu: float) -> Iterator[tuple[int, ...]]:
-    """Hold units of `gpu`. Dask counts amounts only: waits while what is free is parts of several units."""
+    """Hold units of `gpu`. Dask counts amounts only: waits while the free amount is parts of several units."""
     if not gpu:
         yield ()
         return

@@ -285,7 +285,7 @@ class HostRun:
         return found
 
     def _ended(self, token: str, outcome: Outcome, records: bytes, named: Mapping[str, str]) -> Ended:
-        """Return the end of an attempt, with what is long put into the store. Raises OSError."""
+        """Return the end of an attempt. Puts long parts of it into the store. Raises OSError."""
         stored_records, evidence = "", {}
         if len(records) > _MOST_INLINE:
             path = self._outputs / f"{token}.records"

@@ -133,7 +133,7 @@ def _lost(token: str, why: str) -> str:
 
 
 class _Execution:
-    """One attempt, or one question. `on_end` gets what comes back, and then `ended` is set."""
+    """One attempt, or one question. `on_end` gets the answer, and then `ended` is set."""
 
     def __init__(self, send: Callable[[str], object], on_end: Callable[[str], object]) -> None:
         self.send, self.on_end = send, on_end
@@ -179,7 +179,7 @@ class _Host:
         threading.Thread(target=self._end_when_idle, name="nfrun-host-idle", daemon=True).start()
 
     def write(self, frame: Frame) -> None:
-        """Send a frame, without waiting for the host to read it. If it has ended, whoever waits is told."""
+        """Send a frame, without waiting for the host to read it. If it has ended, end the executions that wait."""
         self._out.write(frame)
 
     def end_execution(self, token: str, text: str) -> None:

@@ -87,7 +87,7 @@ class RemoteOrder:
 
 @frozen
 class Told:
-    """An attempt tells something before its end. `what` says what is `given`.
+    """A message of an attempt before its end. `what` is the kind of the message, and `given` its content.
 
     | `what` | `given` |
     | --- | --- |
@@ -133,7 +133,7 @@ class Answer:
 
 
 def to_text(value: Any) -> str:
-    """Return a value as text. Raises WireError for what has no form."""
+    """Return a value as text. Raises WireError for types that have no form as text."""
     return json.dumps({"version": VERSION, "value": _plain(value)}, separators=(",", ":"))
 
 

@@ -26,7 +26,7 @@ _MOST = 500_000  # digests that are kept: more take longer to read than to compu
 
 
 class KnownCode:
-    """What is known of functions: code that is unchanged in a later run is not read again.
+    """Digests and facts of functions: a later run does not read unchanged code again.
 
     `functions` has, by module and name of a function, its digests by item of code, and the modules and lists of `index`
     that were looked up for them. `facts` are the facts of functions as JSON, with their arguments ("steps:clean {}").

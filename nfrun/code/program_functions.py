@@ -20,7 +20,7 @@ Functions = Mapping[str, Callable[..., Any]]  # by the names that `PROGRAM:name`
 
 
 def described(functions: Functions) -> dict[str, LookupResult]:
-    """Return what the source of functions would show, by their names."""
+    """Return the signatures that the source of functions would show, by their names."""
     found: dict[str, LookupResult] = {}
     for name, function in functions.items():
         if isinstance(function, type):

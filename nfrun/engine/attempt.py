@@ -92,7 +92,7 @@ class OutputChecks:
             yield self._result(check, ref, table, self._finding(check, name, table))
 
     def _schema_problems(self, ref: OutputRef, columns: Mapping[str, str]) -> list[str]:
-        """Return what in an output is against its schema. A table that is in files is not made if these say it."""
+        """Return the violations of its schema by an output. Opens no table in files if the ends of these show them."""
         from nfrun.tables.contracts.built_in import columns_without_nulls, problems_of_columns, schema_problems
 
         if ref.files is not None:
@@ -121,7 +121,7 @@ class OutputChecks:
             return Finding(False, reason=" ".join(self._told(check, error).split()))
 
     def _told(self, check: Check, error: BaseException) -> str:
-        """Return what an error of a check says, and where in the user's code it was raised."""
+        """Return the message of an error of a check, and where in the user's code it was raised."""
         text, is_code = error_text(error), KINDS[check.kind].runs.calls_code
         if isinstance(error, NodeError):
             return f"{text} ({error.details})" if is_code and error.details else f"{text} {error.details}"

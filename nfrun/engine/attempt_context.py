@@ -344,7 +344,7 @@ class AttemptContext:
     # -- for the engine ----------------------------------------------------------------------------------------------
 
     def observation(self) -> Observation | None:
-        """Return, once, what it has used until now, and why its result is not reused; None if there is nothing."""
+        """Return, once, the observation until now: files, and why the result is not reused; None without any."""
         watch, exposed = self.settings.watch, self.settings.exposed.get(self.node.id)
         seen = watch.end(current_attempt.get()) if watch is not None and watch.seen else None
         if not self.wrote and not exposed:

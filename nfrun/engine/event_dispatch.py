@@ -42,7 +42,7 @@ class Ticking(Reporter, Protocol):
     interval: float
 
     def tick(self) -> None:
-        """Show what has changed since the last call."""
+        """Show the changes since the last call."""
 
 
 def _is_ticking(reporter: Reporter) -> TypeGuard[Ticking]:

@@ -57,7 +57,7 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _with_retries(failure: Failure, error: BaseException) -> Failure:
-    """Return a failure with what its error says of other attempts."""
+    """Return a failure with the fields that its error has for other attempts."""
     if isinstance(error, NoRetry):
         return replace(failure, is_final=True, is_certain=error.every_row)
     after = retry_after(error)

@@ -168,7 +168,7 @@ class Database(DatabaseFile):
         return contents_of(self._folder(run), lines)
 
     def contents(self, run: str) -> JournalContents:
-        """Return what a run has recorded, without lines that are damaged, and fields that this nfrun does not have."""
+        """Return the journal of a run, without damaged lines, and without fields that this nfrun does not have."""
         return contents_of(self._folder(run), (line for _, line in self.lines(run)))
 
     def lines(self, run: str, *, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -202,7 +202,7 @@ class Database(DatabaseFile):
     # -- what later runs need not compute again -----------------------------------------------------------------------
 
     def kept(self, what: str, name: str = "") -> tuple[Callable[[], dict[str, Any]], Callable[[Any], None]]:
-        """Return what reads, and what replaces, the JSON values that are kept under a name.
+        """Return the functions that read and replace the JSON values that are kept under a name.
 
         What is missing or damaged is {}, and what cannot be written is left out: these values can be made again. Values
         of classes are read as those of `value_of`.
@@ -471,7 +471,7 @@ class Journal:
 
 
 def read_journal(folder: Path) -> JournalContents:
-    """Return what `Database.contents` does for the run with this folder."""
+    """Return the journal of the run with this folder, see `Database.contents`."""
     with closing(Database(WorkDir(folder.parent.parent))) as database:
         return database.contents(folder.name)
 

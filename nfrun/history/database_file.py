@@ -244,7 +244,7 @@ def is_file(path: Path) -> bool:
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """Return what tells a file or folder from another one with its name, zeros if there is none."""
+    """Return device and inode of a file or folder, zeros if there is none."""
     with suppress(OSError):
         found = path.lstat()
         return found.st_dev, found.st_ino

@@ -32,7 +32,7 @@ _NEARLY = 0.9  # of the budget
 
 
 def check_reuse(work: WorkDir, pipeline: str | None = None) -> list[HealthCheck]:
-    """Check what the last run of each pipeline, or of one by its name in the work folder, has reused."""
+    """Check which nodes the last run of each pipeline, or of one by its name in the work folder, has reused."""
     runs: dict[str, list[str]] = {}
     profiles: dict[str, str] = {}  # of the last runs: a run is compared with one of the same profile
     with closing(Database(work)) as database:

@@ -254,7 +254,7 @@ def event_of(node: RecordedNode) -> str:
 
 
 def contents_of(folder: Path, lines: Iterable[dict[str, Any]]) -> JournalContents:
-    """Return what the lines of the run with this folder say."""
+    """Return the contents of these lines of the run with this folder."""
     found: dict[str, list[Any]] = {event: [] for event in (STARTED, ENDED, UNFINISHED, *RESULTS)}
     for line in lines:
         if (event := line.get("event")) == STARTED:

@@ -54,7 +54,7 @@ def _readers(kind: type[Any]) -> tuple[frozenset[str], dict[str, Callable[[Any],
 
 
 def _reader(hint: Any) -> Callable[[Any], Any] | None:
-    """Return what makes a value of this type of one in JSON, None where they are the same."""
+    """Return the function that makes a value of this type from JSON, None if both are the same."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is tuple:
         read = _reader(args[0]) if args[-1] is ... else None

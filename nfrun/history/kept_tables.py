@@ -119,7 +119,7 @@ def tables_to_remove(tables: Iterable[KeptTable], budget: int) -> list[KeptTable
 
 
 def remove_unrecorded(database: Database, under_way: Callable[[], Collection[str]]) -> None:
-    """Remove what ended runs have written without a line about it: nobody can find it. Ignores errors."""
+    """Remove files of ended runs that no line of a journal names. Ignores errors."""
     for path in database.unrecorded(under_way):
         if is_inside(path, database.work.path):
             remove(path, ignore_errors=True)

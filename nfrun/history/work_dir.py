@@ -415,7 +415,7 @@ def is_locked(path: Path) -> bool:
 
 
 def read_holder(lock: int) -> dict[str, Any]:
-    """Return what the holder wrote into the open lock file; empty where it has not yet, or the text is not valid."""
+    """Return the mapping that the holder wrote into the open lock file; empty if it is not there or not valid."""
     holder: Any = None
     with suppress(OSError, ValueError, RecursionError):
         holder = json.loads(os.pread(lock, _HOLDER_BYTES, 0))
@@ -430,7 +430,7 @@ def write_holder(lock: int, **holder: str | int) -> None:
 
 
 def holder_of(path: Path) -> dict[str, Any]:
-    """Return what the last holder wrote into a lock file; empty where that is unknown."""
+    """Return the mapping that the last holder wrote into a lock file; empty if it is unknown."""
     with suppress(OSError):
         file = os.open(path, os.O_RDONLY | _FLAGS)
         holder = read_holder(file)

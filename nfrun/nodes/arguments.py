@@ -79,7 +79,7 @@ def check_class(
 
 
 def split_given(given: Given, init: Signature) -> tuple[dict[str, OutputId | None], dict[str, OutputId | None]]:
-    """Return what `__init__` gets, which is what it names, and all the rest, which a call gets."""
+    """Return the arguments of `__init__`, which are those that it names, and those of a call, which are the rest."""
     own = {name: ref for name, ref in given.items() if name in init.names}
     return own, {name: ref for name, ref in given.items() if name not in own}
 
@@ -100,7 +100,7 @@ class _Call:
 
 
 def map_form(node: NodeSpec, lookup: FunctionLookup) -> MapForm | None:
-    """Return what the function of a mapped node takes, None if its source does not show it."""
+    """Return the form of a mapped node's function: what it takes for a piece; None if its source does not show it."""
     module, _, name = node.body.partition(":")
     call = _call_of(node, lookup.defined(module, name))
     if call is None:
@@ -118,7 +118,7 @@ def map_form(node: NodeSpec, lookup: FunctionLookup) -> MapForm | None:
 
 
 def check_map_form(node: NodeSpec, found: LookupResult) -> Iterator[Problem]:
-    """Check that the function can be called for the pieces of the input, and with what else the node gives."""
+    """Check that the function can be called for the pieces of the input, and with the other arguments of the node."""
     assert node.map is not None
     call = _call_of(node, found)
     if found.class_ is not None and found.class_.init and node.map.over in found.class_.init.names:
@@ -305,7 +305,7 @@ def _of_annotation(node: ast.expr) -> str:
 
 
 def _of_union(parts: Sequence[ast.expr]) -> str:
-    """Return what all parts are that are not None, "" if they differ."""
+    """Return the value of all parts that are not None, "" if they differ."""
     import ast
 
     kinds = {_of_annotation(part) for part in parts if not (isinstance(part, ast.Constant) and part.value is None)}

@@ -41,7 +41,7 @@ def frames_of(function: Callable[..., Any], parameters: Mapping[str, Parameter])
 
 
 def _imported(function: Callable[..., Any]) -> Mapping[str, str]:
-    """Return what the module of a function has of pandas and polars, by its name there."""
+    """Return the objects of pandas and polars in the module of a function, by their names there."""
     made: Any = vars(function).get("__init__") if isinstance(function, type) else function
     libraries = {name: sys.modules[name] for name in ("pandas", "polars") if name in sys.modules}
     known: dict[int, str] = {id(module): name for name, module in libraries.items()}
@@ -106,7 +106,7 @@ def _polars_frame(table: Any) -> Any:
 
 
 def pandas_frame(table: Any) -> Any:
-    """Return an Arrow table as a data frame of pandas in which whole numbers and times are what they are.
+    """Return an Arrow table as a data frame of pandas that keeps the types of whole numbers and times.
 
     pandas would make floats of whole numbers in a column that has nulls: such a column gets a nullable type, as does
     one of truths. Lists, structs and maps with such numbers inside, or with times in a zone, are objects of Python.

@@ -279,7 +279,7 @@ def _checksums(files: Mapping[str, FileLook] | None) -> dict[str, str] | None:
 
 
 def _public(uri: str) -> str:
-    """Return a URI without what may be secret: user name, password and parameters."""
+    """Return a URI without its user name, password and parameters, which may be secret."""
     return re.sub("://[^/@]*@", "://", uri).partition("?")[0]
 
 
@@ -350,7 +350,7 @@ def is_written_before(entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec],
 
 
 def _holds(folder: str | Path, path: str | Path) -> bool:
-    """Return whether a path is that of a folder, or of something in it. Links are followed."""
+    """Return whether a path is a folder or in it. Follows links."""
     return f"{os.path.realpath(path)}{os.sep}".startswith(f"{os.path.realpath(folder)}{os.sep}")
 
 

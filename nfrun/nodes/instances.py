@@ -121,7 +121,7 @@ class InstancePool:
 
 
 def unused_instances(memo: Mapping[Any, Any], needed: Collection[tuple[str, str]]) -> Callable[[], list[str]] | None:
-    """Return what closes the instances in the memo of a run, except those of `needed` classes; None if there are none.
+    """Return the function that closes the instances of a run, except those of `needed` classes; None without any.
 
     That returns a message for each `close()` that raised.
     """

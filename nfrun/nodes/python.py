@@ -71,7 +71,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 
 
 def call_check(context: NodeContext, table: Any) -> Any:
-    """Return what a function says of a table, which it gets as its first argument, awaited if it is `async`."""
+    """Return the result of a check function, which gets the table first, awaited if it is `async`."""
     loaded = load(context)
     if loaded.frames:
         first, *_ = parameters_of(loaded.function)
@@ -155,7 +155,7 @@ def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) ->
 
 
 def _output(context: NodeContext, name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
-    """Return what the function returned for an output: a table, or the path of a file or folder."""
+    """Return the result of the function for an output: a table, or the path of a file or folder."""
     type = context.node.type_of(name)
     return _frozen(context, value, arguments) if type == TABLE else made_file(value, type, name, context.scratch())
 
@@ -228,7 +228,7 @@ def _table(returned: Any) -> Any:
 
 
 def _listed(map: MapSpec, result: Any) -> Any:
-    """Return what a function gives for a row; where that is several rows, it may yield them."""
+    """Return the result of a function for a row; for several rows, it may yield them."""
     return list(result) if map.explode and hasattr(result, "__next__") else result
 
 

@@ -104,7 +104,7 @@ def check_value(schema: Mapping[str, Any], value: Any, whole: str, *, evaluated:
 
 
 def violations(error: ValidationError, name: str) -> Iterator[Problem]:
-    """Yield what one error of jsonschema says of a value, which messages call `name`."""
+    """Yield the messages for one error of jsonschema about a value called `name`."""
     path = tuple(error.absolute_path)
     rule, expected, value = str(error.validator), error.validator_value, error.instance
     if rule == "additionalProperties" and expected is False:
@@ -144,7 +144,7 @@ def violations(error: ValidationError, name: str) -> Iterator[Problem]:
 
 
 def words_of_value(error: ValidationError, name: str) -> str:
-    """Return what an error says of a value called `name`: one of a type, a bound or a pattern. "" for others."""
+    """Return the message for an error of a type, a bound or a pattern of a value called `name`, "" for others."""
     rule, expected, value = str(error.validator), error.validator_value, error.instance
     if rule == "type":
         types = [expected] if isinstance(expected, str) else cast("list[str]", expected)

@@ -23,7 +23,7 @@ _WORDS = re.compile(
 
 
 def query_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
-    """Return what the text of a query, and the values given to it, show. Threads of DuckDB draw in another order."""
+    """Return the facts of a query's text and of the values given to it. Threads of DuckDB draw in another order."""
     network, where = _network(node, node.body), _where(node)
     if not _WORDS.search(node.body):
         return CodeFacts(network=network) if network else NO_FACTS
@@ -35,7 +35,7 @@ def query_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
 
 
 def script_facts(node: NodeSpec, files: Mapping[str, Path]) -> CodeFacts:
-    """Return what a script, the values given to it, and the scripts among the `files` that it names show."""
+    """Return the facts of a script, of the values given to it, and of the scripts among the `files` that it names."""
     network = _network(node, node.body)
     facts = CodeFacts(network=network) if network else NO_FACTS
     if not files and not _WORDS.search(node.body):

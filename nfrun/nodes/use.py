@@ -92,7 +92,7 @@ def _listed(forms: Collection[str]) -> str:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Import the plug-in's module, call its `run(job)`, and return what it made."""
+    """Import the plug-in's module, call its `run(job)`, and return the outputs."""
     from nfrun.nodes.job import Job  # few pipelines have plug-ins
 
     return _outputs(context, _called(context, Job(context, _half(context))))
@@ -110,7 +110,7 @@ def call_piece(context: NodeContext, piece: Any, inputs: Mapping[str, Any]) -> A
 
 
 async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mapping[str, Any]) -> Any:
-    """Return what the plug-in's instance gives for each row of a piece, as a list. Raises what it raises."""
+    """Return the results of the plug-in's instance for the rows of a piece. Raises the errors that it raises."""
     node, job = context.node, _job_of_call(context, piece, inputs)
     module, is_new = _loaded(context, "Calls")
     key = (node.folder, node.body), ("plug-in", node.id)
@@ -123,7 +123,7 @@ async def call_piece_async(context: NodeContext, piece: pa.Table, inputs: Mappin
 
 
 def _map_form(node: NodeSpec) -> MapForm:
-    """Return what the calls take: a table, or the columns that values name."""
+    """Return the arguments of the calls: a table, or the columns that values name."""
     if node.plugin is None or not node.plugin.columns_in:
         return MapForm()
     names = _named_columns(node, node.plugin)
@@ -137,7 +137,7 @@ def _named_columns(node: NodeSpec, half: StaticHalf) -> Mapping[str, tuple[tuple
 
 
 def _join_pieces(node: NodeSpec, rows: Any) -> Any:
-    """Return the rows of all calls, with what the plug-in adds to them."""
+    """Return the rows of all calls, with the columns that the plug-in adds."""
     if node.plugin is None or not node.plugin.after:
         return rows
     return joined_rows(node, _imported(node.plugin, "after"), rows)

@@ -22,7 +22,7 @@ THIS = "this"  # the name of the table in queries
 
 
 def node_of(check: Check, node: NodeSpec) -> NodeSpec:
-    """Return a node that does what a check of a node does: its code and its files count in the key of the check."""
+    """Return a node that makes the check of a node: its code and its files count in the key of the check."""
     inputs = (Input(THIS, OutputId(node.id)),) if check.kind == SQL.name else ()
     return NodeSpec(
         id=node.id,

@@ -90,7 +90,7 @@ def bound(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> It
 
 
 async def bound_shared(context: NodeContext, loaded: Loaded, tables: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return what `bound` provides, for a call on the event loop: all of them share one instance of a class."""
+    """Return the same as `bound`, for calls on the event loop, which share one instance of a class."""
     of_class, arguments = _split(context, loaded, tables)
     arguments = dict(as_frames(arguments, loaded.frames))
     if not loaded.is_class:
@@ -111,7 +111,7 @@ def awaited(context: NodeContext, result: Any) -> Any:
 
 
 async def awaited_value(returned: Any) -> Any:
-    """Return what an async function gives, also if a decorator has made another function of it."""
+    """Return the result of an async function, also of one that a decorator has replaced."""
     from inspect import isawaitable
 
     return await returned if isawaitable(returned) else returned

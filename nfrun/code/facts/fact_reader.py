@@ -48,7 +48,7 @@ class FactReader:
         )
 
     def _findings(self, groups: Iterable[Sequence[Statement]]) -> Sequence[Findings]:
-        """Return what the statements of some modules show."""
+        """Return the findings of the statements of some modules."""
         found: list[Findings] = []
         for group in groups:
             if id(group) not in self._groups:

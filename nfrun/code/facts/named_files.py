@@ -1,4 +1,4 @@
-"""Finds the files that the code of a node names, whoever gets them, and those that libraries read or write unseen.
+"""Finds the files that the code of a node names, and those that libraries read or write unseen by the audit hook.
 
 A name stands for everything that is ever given to it. What is not known of a path is `*`, and `**` if that may have
 slashes. Whether there are such files is asked when the node is looked at.

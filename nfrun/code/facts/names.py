@@ -97,7 +97,7 @@ class Names:
         return (module, value) if value is not None and _is_lone_target(definitions[0].body) else None
 
     def imported(self, imported: Imported) -> str:
-        """Return what a name stands for that an import binds."""
+        """Return the object that a name stands for, if an import binds it."""
         return self._imported(imported, "", _LONGEST)
 
     def _resolve(self, module: str, path: str, steps: int) -> str:

@@ -339,7 +339,7 @@ class StatementReader:
             self._use(term)
 
     def _add(self, owner: ast.expr, term: Term) -> None:
-        """Let what a value is put into stand for the value, too."""
+        """Let a container stand for the values that are put into it, too."""
         while isinstance(owner, ast.Subscript):
             owner = owner.value
         if isinstance(owner, ast.Name | ast.Attribute):
@@ -517,7 +517,7 @@ class StatementReader:
         return _Call(node, name, is_library, method, last, owner, arguments, keywords)
 
     def _pass(self, callee: str, call: _Call) -> None:
-        """Bind what a call passes to a function that may be one of the project."""
+        """Bind the arguments of a call of a function that may be one of the project."""
         bound = self.found.bound
         for i, (part, term) in enumerate(zip(call.node.args, call.arguments, strict=True)):
             bound.append((f"{callee}#{'*' if isinstance(part, ast.Starred) or i >= _POSITIONS else i}", term))
@@ -627,7 +627,7 @@ class StatementReader:
         return kind
 
     def _fill(self, native: NativeCall, call: _Call) -> None:
-        """Set what a call reads and writes."""
+        """Set the paths that a call reads and writes."""
         what, kind = native.fact.what, native.kind
         if kind == "command":
             is_each = "exec" in what or "spawn" in what
@@ -655,7 +655,7 @@ class StatementReader:
             native.reads = (path if kind != "getattr" else None) or (NO_FILE if is_none else UNKNOWN)
 
     def _written(self, call: _Call, role: str) -> None:
-        """Take what a call seems to write."""
+        """Take the paths that a call seems to write."""
         by_name = (term for name, term in call.keywords if name and _PATH_ARGUMENTS.fullmatch(name))
         paths = [*call.arguments[:2], *by_name]
         how = "appended" if role == "log" else "written"

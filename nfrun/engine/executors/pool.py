@@ -109,7 +109,7 @@ class Worker:
         read_left({stream.fileno(): feed for stream, feed in zip(self.streams, feeds, strict=True)})
 
     def terminate(self) -> None:
-        """Send SIGTERM to its process group: to the worker and to what its nodes have started."""
+        """Send SIGTERM to its process group: to the worker and to the processes that its nodes have started."""
         if not self._signal(os.killpg, signal.SIGTERM):  # it has no process group of its own yet
             self._signal(os.kill, signal.SIGTERM)
 
@@ -122,7 +122,7 @@ class Worker:
             wait_group_exit(self.process.pid, until - time.monotonic())
 
     def kill(self) -> None:
-        """Send SIGKILL to the worker and to what its nodes have started."""
+        """Send SIGKILL to the worker and to the processes that its nodes have started."""
         self._signal(os.killpg, signal.SIGKILL)
         self._signal(os.kill, signal.SIGKILL)  # it may not have a process group of its own yet
 

@@ -71,12 +71,12 @@ class WorkerConfig:
     unwatched: tuple[Path, ...] = ()
 
     def watch(self) -> RunWatch | None:
-        """Return what watches what nodes open; None for a run without a work folder."""
+        """Return the watch of the files that nodes open; None for a run without a work folder."""
         base = Path(self.pipeline.folder)
         return None if self.work is None else RunWatch(base, self.work, folders=self.folders, unwatched=self.unwatched)
 
     def runner(self, order: AttemptOrder, logs: Logs, progress: Progress, **settings: Any) -> AttemptRunner:
-        """Return what makes the attempt of an order. `settings` are more of `AttemptSettings`."""
+        """Return the runner for the attempt of an order. `settings` are more of `AttemptSettings`."""
         from nfrun.tables.output_files import WorkerStore  # here: the run's process needs no Arrow yet
 
         spec = order.node
@@ -247,7 +247,7 @@ class _Worker:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch what nodes open, if the run has a work folder, and let them import their modules."""
+        """Watch the files that nodes open, if the run has a work folder, and let nodes import their modules."""
         with self._modules, nullcontext() if self._watch is None else self._watch.watching():
             yield
 
@@ -346,7 +346,7 @@ class _Worker:
         return source
 
     def _seed(self, node: NodeSpec, piece: Piece) -> None:
-        """Let what the call for a piece draws depend on its rows."""
+        """Seed the call for a piece by its rows."""
         self.state.seed = seed_of(node, piece.keys)
 
     def _redirect_output(self) -> tuple[TextIO, TextIO]:

@@ -114,7 +114,7 @@ class WorkerOrders:
         return outcome
 
     def unused_instances(self, needed: Collection[tuple[str, str]]) -> Callable[[], list[str]] | None:
-        """Return what has idle workers close their instances of all classes but these; None if they have none.
+        """Return the function that closes the instances of all classes but these in idle workers; None without any.
 
         That returns messages about errors.
         """

@@ -113,7 +113,7 @@ class CacheKeys:
         return {"nfrun": __version__, "python": python, "pyarrow": pyarrow or "", **packages}
 
     def facts(self, node: str) -> CodeFacts:
-        """Return what the code or the text of the node shows without being run."""
+        """Return the facts that the code or the text of the node shows without being run."""
         if node not in self._facts:
             spec = self._pipeline.nodes[node]
             self._facts[node] = kind_of(spec).code.facts(spec, self.code.of(spec.folder))
@@ -178,7 +178,7 @@ def with_files(key_inputs: KeyInputs, files: Mapping[str, str], wrote: Collectio
 
 
 def dependency_digest(finished: RecordedNode) -> str:
-    """Return what counts for the nodes that need this one: its cache key, and the files that it read and wrote."""
+    """Return the digest for nodes that need this one: of its cache key, and the files that it read and wrote."""
     if not finished.reads and not finished.wrote:
         return finished.key or ""
     return text_checksum(json.dumps([finished.key, sorted(finished.reads.items()), sorted(finished.wrote.items())]))
@@ -210,7 +210,7 @@ def _unknown_files(spec: NodeSpec, facts: CodeFacts) -> str:
 
 
 def input_digest(item: Input, digests: Mapping[OutputId, str]) -> str:
-    """Return the digest of what a node reads as an input, of a gathered one that of each cell that is there."""
+    """Return the digest of an input of a node; of a gathered input, the digest of each cell that is there."""
     if item.is_plain:
         return digests.get(item.output, ABSENT)
     read = item.read(digests.__contains__)

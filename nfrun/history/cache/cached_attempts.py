@@ -151,7 +151,7 @@ class CachedAttempts:
         return self._ended(start, self._run_attempt(order, cancel_token, run_coroutine))
 
     def _ended(self, start: NodeStarted, outcome: Outcome) -> Outcome:
-        """Record what an attempt has used, if it was successful. Returns its outcome, with more about it."""
+        """Record the files that a successful attempt has used. Returns its outcome, with these."""
         spec = self._nodes[start.node]
         if isinstance(outcome, MapOpened):
             return outcome

@@ -108,7 +108,7 @@ class RowFolders:
                     self._mark(folder)
 
     def rule_out(self, node: str) -> None:
-        """Let no later run use what the calls of a node have given in this one: they may have run other code."""
+        """Let no later run use the results of a node's calls in this run: they may have run other code."""
         if (folder := self._folders.get(node)) is not None:
             with suppress(OSError):
                 write_reads(folder / f"{self._run}-{READS}", {"": "its code or a file that it names was changed"})
@@ -159,7 +159,7 @@ def definition_of_calls(definition: KeyInputs, spec: NodeSpec) -> KeyInputs:
 
 
 def with_kept_reads(seen: Observation | None, reads: Mapping[str, str]) -> Observation:
-    """Return what a node has used, with the files that were read for the kept results that it has used."""
+    """Return the observation of a node, with the files that were read for the kept results that it has used."""
     seen = seen or Observation()
     changed = next((name for name, checksum in reads.items() if seen.reads.get(name, checksum) != checksum), None)
     obstacle = seen.obstacle or (f"{ellipsize(changed, MOST_SHOWN)} changed while it ran" if changed else "")

@@ -27,14 +27,14 @@ _READERS = (
 
 
 def restore_code(code: FolderCode, read: Read, folders: Iterable[str] = ()) -> None:
-    """Let `code` know what an earlier run has saved, of the pipeline's folder and of other `folders`."""
+    """Load into `code` the saved digests and facts of the pipeline's folder and of other `folders`."""
     saved = _saved(read).get("folders", {})
     for folder in saved.keys() & {"", *folders}:
         code.of(folder).known.restore(saved[folder])
 
 
 def save_code(code: FolderCode, write: Write) -> None:
-    """Save what `code` has read, if that is not saved yet."""
+    """Save the digests and facts of `code`, if there are new ones."""
     if any(one.known.is_new for one in code.known.values()):
         found = {folder: one.known.as_json() for folder, one in code.known.items()}
         if folders := {folder: known for folder, known in found.items() if known}:

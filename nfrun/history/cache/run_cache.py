@@ -144,7 +144,7 @@ class RunCache:
         self._has_ended = self._is_refused = False
 
     def _decide(self, plan: Plan, force: Collection[str], selected: Collection[str] | None) -> None:
-        """Decide which nodes are reused, and what selected nodes read of the others."""
+        """Decide which nodes are reused, and which outputs of the others selected nodes read."""
         observed, history = self._observed, self._history
         if self._fresh and selected is not None:
             force = selected
